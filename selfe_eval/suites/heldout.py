@@ -2,14 +2,14 @@
 
 A combination is held out when the SHA-256 of its name falls into one residue class, so that the rule needs no
 list, is the same on every machine, and cannot be tuned. One in five class-colour pairs, one in five unordered
-class pairs and one in ten class-relation pairs are held out. The world (``selfe_eval/openmoji``) asks this file
-what to leave out of its scenes; the report asks it which prompts are unseen.
+class pairs and one in ten class-relation pairs are held out. The world (``selfe_eval/openmoji``) asks this
+file what to leave out of its scenes; the report asks it which prompts are unseen.
 """
 
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 
 from selfe_eval.records import Prompt
@@ -17,7 +17,7 @@ from selfe_eval.records import Prompt
 _RULE_VERSION = 1
 
 
-@lru_cache(maxsize=None)
+@cache
 def _residue(kind: str, parts: tuple[str, ...], modulus: int) -> int:
     name = f"selfe-eval/heldout/{_RULE_VERSION}/{kind}/{'/'.join(parts)}"
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % modulus
