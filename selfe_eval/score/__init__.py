@@ -1,0 +1,1 @@
+"""From images to scores: GenEval's rules, detectors, colours, and the metrics."""
