@@ -1,0 +1,92 @@
+"""One macro average with its uncertainty: no number leaves without n, standard error and interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from selfe_eval.stats.panel import Panel, macro_moments
+
+CONFIDENCE = 0.95
+"""Two-sided confidence of every interval."""
+
+METHOD = "prompt-clustered, task-stratified macro average; normal 95 % interval"
+"""How an Estimate was made, for the record."""
+
+Z_TWO_SIDED = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+"""1.96: half-width of the normal interval in standard errors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean score in [0, 1] with what it rests on."""
+
+    value: float | None
+    """The official average, or None where a planned task has no scored image."""
+    se: float | None
+    """Cluster-robust standard error; None where a task has fewer than two prompts."""
+    ci: tuple[float, float] | None
+    """95 % interval within [0, 1]; (0, 1) where the standard error is unknown, None where the value is."""
+    n: int
+    """Number of scored images."""
+    n_unscored: int
+    """Number of planned images without a score."""
+    n_clusters: int
+    """Number of prompts with a scored image."""
+
+
+def macro_estimate(panel: Panel) -> Estimate:
+    """The macro average of a panel with one column.
+
+    The interval is value +- 1.96 se, clipped to [0, 1]. Where all prompts agree the standard error is 0
+    and says nothing about the next prompt, so the interval is Wilson's (1927) with the prompts as trials.
+
+    Args:
+        panel: Scores in [0, 1], K = 1.
+
+    >>> import numpy as np
+    >>> from selfe_eval.stats.panel import panel_from_means
+    >>> made = macro_estimate(panel_from_means(np.array([[0.5]] * 50 + [[1.0]] * 50), ("a",) * 100, 4))
+    >>> made.value, round(made.se, 5), made.n, made.n_clusters
+    (0.75, 0.02513, 400, 100)
+    """
+    n, planned = int(panel.counts.sum()), int(panel.planned.sum())
+    n_clusters = int(panel.counts.any(axis=1).sum())
+    moments = macro_moments(panel)
+    if moments is None:
+        return Estimate(value=None, se=None, ci=None, n=n, n_unscored=planned - n, n_clusters=n_clusters)
+    value = float(moments.values[0])
+    se = None if moments.covariance is None else math.sqrt(moments.covariance[0, 0])
+    ci = _interval(value, se, n_clusters)
+    return Estimate(value=value, se=se, ci=ci, n=n, n_unscored=planned - n, n_clusters=n_clusters)
+
+
+def task_estimates(panel: Panel) -> dict[str, Estimate]:
+    """The mean of each task of a panel with one column, in the order of the panel."""
+    return {name: macro_estimate(panel.task(name)) for name in panel.strata}
+
+
+def _interval(value: float, se: float | None, n_clusters: int) -> tuple[float, float]:
+    if se is None:
+        return 0.0, 1.0
+    if se < 1e-9:
+        return wilson_interval(value, n_clusters)
+    return max(0.0, value - Z_TWO_SIDED * se), min(1.0, value + Z_TWO_SIDED * se)
+
+
+def wilson_interval(proportion: float, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval for a proportion of independent trials.
+
+    >>> low, high = wilson_interval(1.0, 80)
+    >>> round(low, 3), high
+    (0.954, 1.0)
+    """
+    z2 = Z_TWO_SIDED**2
+    centre = (proportion + z2 / (2 * trials)) / (1 + z2 / trials)
+    spread = (
+        Z_TWO_SIDED
+        * math.sqrt(proportion * (1 - proportion) / trials + z2 / (4 * trials**2))
+        / (1 + z2 / trials)
+    )
+    return max(0.0, centre - spread), min(1.0, centre + spread)
