@@ -1,0 +1,1 @@
+"""Run folders: what was asked, what has been made, and how nothing of it gets lost."""

@@ -1,0 +1,61 @@
+"""Where things lie in a run folder. The only place that spells these names.
+
+run.json                                  what was asked, by whom, with what; written first
+images.jsonl                              one record an image
+images/steps-004/00017/metadata.jsonl     the official GenEval layout, once per step count
+images/steps-004/00017/samples/0002.png
+scores/geneval.jsonl                      one record a scored image
+scores/geneval.scorer.json                the scorer that gave them
+summary.json                              every number with its interval
+.lock                                     held while a process works on the run
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from selfe_eval.records import ImageKey
+
+RUN_FILE = "run.json"
+IMAGES_FILE = "images.jsonl"
+IMAGES_FOLDER = "images"
+SCORES_FOLDER = "scores"
+SUMMARY_FILE = "summary.json"
+LOCK_FILE = ".lock"
+
+
+def steps_folder(steps: int) -> str:
+    """Folder name of one step count below ``images``.
+
+    >>> steps_folder(4)
+    'steps-004'
+    """
+    return f"steps-{steps:03d}"
+
+
+def prompt_folder(steps: int, prompt_id: int) -> PurePosixPath:
+    """Folder of one prompt, relative to the run folder.
+
+    >>> str(prompt_folder(4, 17))
+    'images/steps-004/00017'
+    """
+    return PurePosixPath(IMAGES_FOLDER, steps_folder(steps), f"{prompt_id:05d}")
+
+
+def image_path(key: ImageKey) -> PurePosixPath:
+    """Path of one image, relative to the run folder.
+
+    >>> str(image_path(ImageKey(steps=4, prompt_id=17, image_index=2)))
+    'images/steps-004/00017/samples/0002.png'
+    """
+    return prompt_folder(key.steps, key.prompt_id) / "samples" / f"{key.image_index:04d}.png"
+
+
+def scores_path(folder: Path, metric: str) -> Path:
+    """The journal of one metric's scores."""
+    return folder / SCORES_FOLDER / f"{metric}.jsonl"
+
+
+def scorer_path(folder: Path, metric: str) -> Path:
+    """The description of the scorer that gave them."""
+    return folder / SCORES_FOLDER / f"{metric}.scorer.json"

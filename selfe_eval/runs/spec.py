@@ -1,0 +1,86 @@
+"""What a run was asked to do: the part of ``run.json`` that is hashed and never changes in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from selfe_eval.errors import UntrustworthyError
+from selfe_eval.provenance import json_sha256
+
+Source = Literal["checkpoint", "images"]
+"""Where the images come from: made by a checkpoint, or found in a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """Everything that decides which images are made and how they are scored. Equal specs, equal bits."""
+
+    suite: str
+    """Name of the suite."""
+    suite_sha256: str
+    """Of the suite's metadata lines."""
+    source: Source
+    """Made by a checkpoint, or found in a folder."""
+    model: str
+    """Name of the model as the leaderboard shows it."""
+    checkpoint_sha256: Mapping[str, str]
+    """File name -> SHA-256 of every file of the checkpoint; empty where the images were found."""
+    images_dir: str | None = None
+    """Absolute path of the folder the images were found in."""
+    steps: tuple[int, ...]
+    """Step counts, ascending."""
+    images_per_prompt: int
+    """How many images each prompt gets at each step count."""
+    limit: int | None = None
+    """At most so many prompts, spread evenly over the tasks; None for all."""
+    seed: int = 0
+    """The run seed, from which every image's seed follows."""
+    guidance: float | None = None
+    """Override of the checkpoint's guidance scale."""
+    eta: float | None = None
+    """Override of the checkpoint's eta."""
+    s_schedule: str | None = None
+    """Override of the checkpoint's s schedule: ``next``, ``current`` or a number in [0, 1]."""
+    detector: str
+    """Registry name of the detector."""
+    batch_size: int
+    """Images a batch; part of the spec because it decides the bits of floating-point sums."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the canonical JSON of all fields."""
+        return json_sha256(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """The ``spec`` object of ``run.json``."""
+        return {**asdict(self), "steps": list(self.steps), "checkpoint_sha256": dict(self.checkpoint_sha256)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RunSpec:
+        """Read the ``spec`` object of ``run.json``.
+
+        Raises:
+            UntrustworthyError: fields are missing or unknown.
+        """
+        expected = {field.name for field in fields(cls)}
+        if set(document) != expected:
+            differing = ", ".join(sorted(expected ^ set(document)))
+            raise UntrustworthyError(
+                f"The spec in run.json does not have the fields this version knows (differing: {differing}). "
+                "It was written by another version of selfe-eval, or edited. Start a new run with --out."
+            )
+        return cls(**{**document, "steps": tuple(document["steps"])})
+
+    def differences(self, other: RunSpec) -> list[str]:
+        """One phrase for each field that differs: ``field: mine, other's``."""
+        mine, others = self.as_json(), other.as_json()
+        return [
+            f"{name}: {mine[name]!r}, now {others[name]!r}" for name in mine if mine[name] != others[name]
+        ]
+
+    def folder_name(self) -> str:
+        """Name of the default run folder: the same command finds the same folder again."""
+        model = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.model).strip(".-") or "model"
+        return f"{self.suite}-{model}-{self.sha256[:8]}"

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfe_eval.errors import UntrustworthyError, UsageError
+from selfe_eval.runs import layout
+from selfe_eval.runs.run import Run, RunRecord, create_or_open, lock_folder, open_run
+from selfe_eval.runs.spec import RunSpec
+
+SPEC = RunSpec(
+    suite="openmoji",
+    suite_sha256="0" * 64,
+    source="checkpoint",
+    model="selfe-tiny",
+    checkpoint_sha256={"model.safetensors": "1" * 64},
+    steps=(1, 4),
+    images_per_prompt=2,
+    detector="openmoji",
+    batch_size=8,
+)
+RECORD = RunRecord(
+    spec=SPEC, prompt_ids=(0, 1, 5), partial=True, nfe={1: 2, 4: 8}, attempts=({"argv": ["x"]},)
+)
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """run.json holds everything of the record."""
+    create_or_open(tmp_path, RECORD)
+    assert open_run(tmp_path).record == RECORD
+
+
+def test_every_field_of_the_spec_counts(tmp_path: Path) -> None:
+    """A folder refuses a run that differs in any field, and names the field."""
+    create_or_open(tmp_path, RECORD)
+    changes: dict[str, Any] = {
+        "suite": "geneval",
+        "suite_sha256": "2" * 64,
+        "source": "images",
+        "model": "flow-tiny",
+        "checkpoint_sha256": {"model.safetensors": "3" * 64},
+        "images_dir": "/x",
+        "steps": (1, 2),
+        "images_per_prompt": 4,
+        "limit": 3,
+        "seed": 1,
+        "guidance": 2.0,
+        "eta": 0.5,
+        "s_schedule": "next",
+        "detector": "mmdet",
+        "batch_size": 16,
+    }
+    assert set(changes) == set(SPEC.as_json())
+    for name, value in changes.items():
+        other = replace(RECORD, spec=replace(SPEC, **{name: value}))
+        assert other.spec.sha256 != SPEC.sha256
+        with pytest.raises(UsageError, match=rf"differs in {name}: "):
+            create_or_open(tmp_path, other)
+    assert open_run(tmp_path).record == RECORD
+
+
+def test_opening_again_keeps_what_happened(tmp_path: Path) -> None:
+    """Opening with the same spec returns the record on disk: its status and attempts, not the caller's."""
+    create_or_open(tmp_path, RECORD).update(status="incomplete")
+    assert create_or_open(tmp_path, RECORD).record.status == "incomplete"
+
+
+def test_an_update_without_change_writes_nothing(tmp_path: Path) -> None:
+    """A second run of a finished command leaves run.json untouched."""
+    run = create_or_open(tmp_path, RECORD)
+    (tmp_path / layout.RUN_FILE).unlink()
+    run.update(status="started")
+    assert not (tmp_path / layout.RUN_FILE).exists()
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    """Results are not mixed with a stranger's files; what a crash at the very start leaves is no stranger."""
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".run.json.tmp").touch()
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"thesis\.tex"):
+        create_or_open(tmp_path, RECORD)
+    (tmp_path / "thesis.tex").unlink()
+    assert isinstance(create_or_open(tmp_path, RECORD), Run)
+
+
+def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
+    """Two processes never work on one folder."""
+    run = create_or_open(tmp_path, RECORD)
+    with run.lock(), pytest.raises(UsageError, match="Another process"), lock_folder(tmp_path):
+        pass
+    with run.lock():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "schema_version 99"),
+        ({"spec_sha256": "0" * 64}, "does not match its own hash"),
+        ({"status": "perfect"}, "status 'perfect'"),
+        ({"spec": {"suite": "x"}}, "fields this version knows"),
+        ({"nfe": None}, "lacks or garbles"),
+        ({"spec": {**SPEC.as_json(), "seed": 7}}, "does not match its own hash"),
+    ],
+)
+def test_an_edited_record_is_not_believed(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    """run.json that was edited, or is of another version, is refused with the reason."""
+    create_or_open(tmp_path, RECORD)
+    path = tmp_path / layout.RUN_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UntrustworthyError, match=message):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\x00"])
+def test_a_damaged_run_file_is_named(tmp_path: Path, content: bytes) -> None:
+    """A run.json that is no JSON object is damage, not a traceback."""
+    (tmp_path / layout.RUN_FILE).write_bytes(content)
+    with pytest.raises(UntrustworthyError, match=r"run\.json is damaged"):
+        open_run(tmp_path)
+
+
+def test_a_folder_without_a_run_says_what_was_expected(tmp_path: Path) -> None:
+    """Opening something else names the file that a run folder has."""
+    with pytest.raises(UsageError, match=r"expected the file .*run\.json"):
+        open_run(tmp_path / "missing")
+
+
+def test_the_default_folder_follows_from_the_spec_alone() -> None:
+    """The same command finds the same folder; another command finds another; names are safe as file names."""
+    assert SPEC.folder_name() == replace(SPEC).folder_name()
+    assert SPEC.folder_name().startswith("openmoji-selfe-tiny-")
+    assert SPEC.folder_name() != replace(SPEC, seed=1).folder_name()
+    assert "/" not in replace(SPEC, model="../my model").folder_name()
+
+
+def test_the_resume_command_survives_a_space_in_the_path(tmp_path: Path) -> None:
+    """The printed command can be pasted into a shell."""
+    run = Run(folder=tmp_path / "my run", record=RECORD)
+    assert run.resume_command.endswith("my run'")
