@@ -1,0 +1,99 @@
+"""Training the autoencoder: L1 on pixels, L1 on their gradients (edges), and a pull of the latents towards unit size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
+from selfe.loop import step_generator
+from selfe.optim import adam, learning_rate, set_learning_rate
+
+
+class ImageSource(Protocol):
+    """Where training pictures come from: a function of the step, so that resuming needs no state."""
+
+    def images(self, step: int) -> Tensor:
+        """uint8 (B, 3, H, W) for one optimiser step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderRecipe:
+    """How the autoencoder is trained."""
+
+    num_steps: int
+    """Optimiser steps."""
+    peak_lr: float = 2e-3
+    """Learning rate after the warm-up of 100 steps."""
+    final_lr: float = 2e-5
+    """Learning rate of the last step."""
+    latent_noise: float = 0.1
+    """Deviation of the noise added to the latent before decoding, beside latents of about unit size."""
+    latent_penalty: float = 1e-3
+    """Weight of mean(z^2): without it the encoder would outgrow the noise."""
+    seed: int = 0
+    """Of the initial weights and the latent noise."""
+
+
+def edge_loss(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+    """Mean absolute difference of horizontal and of vertical finite differences, summed."""
+    horizontal = (a_BCHW[..., 1:] - a_BCHW[..., :-1]) - (b_BCHW[..., 1:] - b_BCHW[..., :-1])
+    vertical = (a_BCHW[..., 1:, :] - a_BCHW[..., :-1, :]) - (b_BCHW[..., 1:, :] - b_BCHW[..., :-1, :])
+    return horizontal.abs().mean() + vertical.abs().mean()
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of images in [-1, 1] (peak-to-peak 2)."""
+    return 10.0 * torch.log10(4.0 / (a - b).square().mean())
+
+
+class AutoencoderTraining:
+    """One autoencoder in training; implements ``selfe.loop.Trainable``."""
+
+    def __init__(self, config: AutoencoderConfig, recipe: AutoencoderRecipe, source: ImageSource) -> None:
+        torch.manual_seed(recipe.seed)
+        self.model = Autoencoder(config).to(memory_format=torch.channels_last)
+        self.recipe = recipe
+        self.source = source
+        self.optimiser = adam(self.model.parameters(), peak=recipe.peak_lr)
+
+    def train_step(self, step: int) -> dict[str, Tensor | float]:
+        """One optimiser step on the source's pictures of this step."""
+        recipe = self.recipe
+        set_learning_rate(
+            self.optimiser,
+            learning_rate(
+                step,
+                peak=recipe.peak_lr,
+                final=recipe.final_lr,
+                warmup_steps=100,
+                total_steps=recipe.num_steps,
+            ),
+        )
+        images = to_unit_range(self.source.images(step)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            z = self.model.encoder(images)
+            noise = torch.randn(z.shape, generator=step_generator(recipe.seed, step))
+            reconstruction = self.model.decoder(z + recipe.latent_noise * noise)
+        reconstruction = reconstruction.float()
+        pixel = (reconstruction - images).abs().mean()
+        edge = edge_loss(reconstruction, images)
+        loss = pixel + edge + recipe.latent_penalty * z.float().square().mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        return {"l1": pixel.detach(), "edge": edge.detach(), "psnr_db": psnr(reconstruction, images).detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and optimiser."""
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state_dict``."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])

@@ -1,0 +1,29 @@
+"""Exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def averaged_copy(model: ModuleT) -> ModuleT:
+    """A frozen copy of the model, to be updated by ``update``."""
+    return copy.deepcopy(model).requires_grad_(requires_grad=False).eval()
+
+
+def decay_at(step: int, decay: float) -> float:
+    """min(decay, (1 + step) / (10 + step)): early averages forget the random start quickly."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * model, parameter by parameter."""
+    torch._foreach_lerp_(  # noqa: SLF001 - the fused form of the line above; torch.optim.swa_utils uses it too
+        list(average.parameters()), [p.detach() for p in model.parameters()], 1.0 - decay
+    )

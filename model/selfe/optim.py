@@ -1,0 +1,33 @@
+"""Adam with the paper's schedule: linear warm-up, then linear decay (appendix S.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.nn import Parameter
+
+
+def learning_rate(step: int, *, peak: float, final: float, warmup_steps: int, total_steps: int) -> float:
+    """Learning rate of one step (counted from 0): linear 0 -> peak over the warm-up, then linear peak -> final.
+
+    >>> learning_rate(0, peak=1.0, final=0.1, warmup_steps=10, total_steps=100)
+    0.1
+    >>> learning_rate(100, peak=1.0, final=0.1, warmup_steps=10, total_steps=100)
+    0.1
+    """
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return peak + (final - peak) * progress
+
+
+def adam(parameters: Iterable[Parameter], *, peak: float) -> torch.optim.AdamW:
+    """Adam with betas (0.9, 0.95) and no weight decay, fused into one kernel per step."""
+    return torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+    """Write one learning rate into every parameter group."""
+    for group in optimiser.param_groups:
+        group["lr"] = value

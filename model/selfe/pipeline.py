@@ -1,0 +1,99 @@
+"""Prompts in, pictures out, at any number of steps.
+
+    pipeline = AnyStepPipeline.load("model/checkpoints/selfe-tiny")
+    images = pipeline(["a photo of a red car"], seeds=[7], num_steps=2)      # uint8 (1, 3, 64, 64)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from selfe.autoencoder import to_uint8, unpatchify
+from selfe.checkpoint import Checkpoint, load_checkpoint
+from selfe.sampler import CleanFunction, SamplerOptions, guided, sample
+from selfe.text import Tokeniser, null_tokens
+from selfe.times import mu_of_length
+
+
+class AnyStepPipeline:
+    """A checkpoint ready to draw: tokeniser, model, sampler and decoder."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device | str = "cpu") -> None:
+        self.checkpoint = checkpoint
+        self.device = torch.device(device)
+        self.sampler = checkpoint.sampler
+        self._tokenise = Tokeniser(checkpoint.model.config.text)
+        self._grid = checkpoint.model.config.denoiser.grid
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: torch.device | str = "cpu") -> AnyStepPipeline:
+        """Load a checkpoint folder.
+
+        Raises:
+            selfe.checkpoint.CheckpointError: it is missing or damaged.
+        """
+        return cls(load_checkpoint(Path(folder), device=device), device=device)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Words of the prompt that are not in the model's vocabulary."""
+        return self._tokenise.unknown_words(prompt)
+
+    @staticmethod
+    def nfe(num_steps: int, options: SamplerOptions) -> int:
+        """Network evaluations for one image: guidance needs two a step."""
+        return num_steps * (1 if options.guidance == 1.0 else 2)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        num_steps: int,
+        options: SamplerOptions | None = None,
+    ) -> Tensor:
+        """One picture for each prompt and its seed: uint8 (B, 3, H, W), RGB.
+
+        Raises:
+            ValueError: prompts and seeds differ in number, a prompt is too long, or num_steps < 1.
+        """
+        if len(prompts) != len(seeds):
+            raise ValueError(f"Expected one seed for each prompt, found {len(prompts)} prompts and {len(seeds)} seeds.")
+        options = options or self.sampler
+        tokens = self._tokenise(list(prompts)).to(self.device)
+        rows, columns = self._grid
+        with torch.autocast(self.device.type, torch.bfloat16):
+            latents = sample(
+                self._clean_function(tokens, options.guidance),
+                generators=[torch.Generator().manual_seed(seed) for seed in seeds],
+                shape=(rows * columns, self.checkpoint.model.config.denoiser.token_dims),
+                num_steps=num_steps,
+                mu=mu_of_length(rows * columns),
+                options=options,
+                device=self.device,
+            )
+            images = self.checkpoint.autoencoder.decode(unpatchify(latents, 2 * rows, 2 * columns))
+        return to_uint8(images)
+
+    def _clean_function(self, tokens: Tensor, omega: float) -> CleanFunction:
+        model = self.checkpoint.model
+
+        def conditional(x_t: Tensor, t: float, s: float) -> Tensor:
+            return model.clean(x_t, _filled(x_t, t), _filled(x_t, s), tokens)
+
+        both_tokens = torch.cat([tokens, null_tokens(tokens)])
+
+        def both(x_t: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:
+            doubled = torch.cat([x_t, x_t])
+            clean = model.clean(doubled, _filled(doubled, t), _filled(doubled, s), both_tokens)
+            first, second = clean.chunk(2)
+            return first, second
+
+        return conditional if omega == 1.0 else guided(both, omega)
+
+
+def _filled(x: Tensor, value: float) -> Tensor:
+    return torch.full((len(x),), value, device=x.device)

@@ -1,0 +1,63 @@
+"""Preset ``openmoji-autoencoder``: the autoencoder that both bundled generators share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
+from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
+from selfe.loop import LoopEvent, LoopOptions, train
+from torch import Tensor
+
+from selfe_eval.openmoji.scenes import render, sample_training_scenes
+from selfe_eval.openmoji.sprites import load_sprite_bank
+
+CONFIG = AutoencoderConfig()
+RECIPE = AutoencoderRecipe(num_steps=2200, seed=1)
+BATCH_SIZE = 32
+WEIGHTS_FILE = "autoencoder.safetensors"
+STATISTICS_SCENES = 1024
+"""Scenes whose latents decide the standardisation."""
+
+
+class SceneImages:
+    """Fresh training scenes for every step; implements ``selfe.autoencoder_training.ImageSource``."""
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        self._bank = load_sprite_bank()
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def images(self, step: int) -> Tensor:
+        """uint8 (B, 3, 64, 64), a function of (seed, step); held-out combinations never appear."""
+        labelled = sample_training_scenes(
+            self._batch_size, self._seed * 1_000_003 + step, include_held_out=False
+        )
+        return render(self._bank, labelled.scenes)
+
+
+def train_autoencoder(
+    folder: Path, *, recipe: AutoencoderRecipe = RECIPE, on_step: Callable[[LoopEvent], None]
+) -> Autoencoder:
+    """Train (or resume) in ``folder``, write the standardised autoencoder there, and return it."""
+    source = SceneImages(BATCH_SIZE, recipe.seed)
+    training = AutoencoderTraining(CONFIG, recipe, source)
+    train(training, folder, LoopOptions(num_steps=recipe.num_steps), on_step=on_step)
+    model = training.model.eval()
+    statistics = SceneImages(STATISTICS_SCENES, recipe.seed + 1).images(0)
+    model.standardise_on(to_unit_range(statistics))
+    save_file({name: t.contiguous() for name, t in model.state_dict().items()}, folder / WEIGHTS_FILE)
+    return model
+
+
+def load_or_train_autoencoder(folder: Path, *, on_step: Callable[[LoopEvent], None]) -> Autoencoder:
+    """The autoencoder of a training folder; trained first if it is not there yet."""
+    path = folder / WEIGHTS_FILE
+    if not path.exists():
+        return train_autoencoder(folder, on_step=on_step)
+    model = Autoencoder(CONFIG)
+    model.load_state_dict(load_file(path), strict=True)
+    return model.eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,131 @@
+"""Batches for the judge: scenes with their truth, spoilt as few-step images are, and unreal ones without any.
+
+Unreal images (shuffled patches, averages of scenes, plain blobs, halves of objects) carry no labels: a judge
+that sees objects in them would reward poor generators.
+Everything is drawn from the batch's seed. Shapes: B images, O object slots, 64 x 64 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from selfe_eval.openmoji.scenes import SceneBatch, render, sample_training_scenes, truth
+from selfe_eval.openmoji.sprites import SpriteBank
+from selfe_eval.records import Prompt
+
+UNREAL_SHARE = 5 / 32
+"""Share of a batch that shows nothing real."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImages:
+    """Images and what is truly in them."""
+
+    images: Tensor
+    """(B, 3, 64, 64) float32 RGB in [0, 1]."""
+    class_index: Tensor
+    """(B, O) int64, -1 where the slot is empty."""
+    boxes: Tensor
+    """(B, O, 4) float32 x0 y0 x1 y1 px, right and bottom exclusive."""
+    masks: Tensor
+    """(B, O, 64, 64) bool, visible pixels."""
+    scenes: SceneBatch
+    """The scenes as rendered; where labels were removed they still say what was there."""
+    prompts: tuple[Prompt, ...]
+    """The caption of each scene."""
+
+
+def labelled_scenes(bank: SpriteBank, num_images: int, seed: int) -> LabelledImages:
+    """Clean scenes, held-out combinations included: the judge must know what the generators never saw."""
+    labelled = sample_training_scenes(num_images, seed, include_held_out=True)
+    seen = truth(bank, labelled.scenes)
+    return LabelledImages(
+        images=render(bank, labelled.scenes).float() / 255,
+        class_index=labelled.scenes.class_index,
+        boxes=seen.boxes,
+        masks=seen.masks,
+        scenes=labelled.scenes,
+        prompts=tuple(labelled.prompts),
+    )
+
+
+def with_unreal(batch: LabelledImages, generator: torch.Generator) -> LabelledImages:
+    """Make the first ``UNREAL_SHARE`` of a batch unreal and take their labels away."""
+    kinds = (_shuffled_small, _shuffled_large, _averaged, _blobs, _halves)
+    each = round(len(batch.images) * UNREAL_SHARE / len(kinds))
+    images, class_index = batch.images.clone(), batch.class_index.clone()
+    for index, make in enumerate(kinds):
+        part = slice(index * each, (index + 1) * each)
+        if each:
+            images[part] = make(batch, part, generator)
+    class_index[: each * len(kinds)] = -1
+    return replace(batch, images=images, class_index=class_index)
+
+
+Unreal = Callable[[LabelledImages, slice, torch.Generator], Tensor]
+
+
+def _shuffled_small(batch: LabelledImages, part: slice, generator: torch.Generator) -> Tensor:
+    return _shuffle(batch.images[part], 8, generator)
+
+
+def _shuffled_large(batch: LabelledImages, part: slice, generator: torch.Generator) -> Tensor:
+    return _shuffle(batch.images[part], 16, generator)
+
+
+def _shuffle(images: Tensor, patch_px: int, generator: torch.Generator) -> Tensor:
+    """Each image cut into squares that are put together in another order."""
+    patches = functional.unfold(images, patch_px, stride=patch_px)
+    order = torch.rand(patches.shape[0], patches.shape[2], generator=generator).argsort(dim=1)
+    shuffled = patches.gather(2, order[:, None].expand_as(patches))
+    return functional.fold(shuffled, images.shape[-2:], patch_px, stride=patch_px)
+
+
+def _averaged(batch: LabelledImages, part: slice, generator: torch.Generator) -> Tensor:
+    """The mean of four scenes: what a generator shows that cannot decide."""
+    size = len(batch.images[part])
+    chosen = torch.randint(len(batch.images), (size, 4), generator=generator)
+    return batch.images[chosen].mean(dim=1)
+
+
+def _blobs(batch: LabelledImages, part: slice, generator: torch.Generator) -> Tensor:
+    """Smooth shapes of one plain colour on the scene's background."""
+    size = len(batch.images[part])
+    coarse = torch.randn(size, 1, 6, 6, generator=generator)
+    field = functional.interpolate(coarse, size=(64, 64), mode="bicubic", align_corners=False)
+    alpha = torch.sigmoid((field - 0.7) * 12)
+    color = torch.rand(size, 3, 1, 1, generator=generator)
+    background = batch.scenes.background[part].float()[:, :, None, None] / 255
+    return background + alpha * (color - background)
+
+
+def _halves(batch: LabelledImages, part: slice, generator: torch.Generator) -> Tensor:
+    """Every object loses between half and three quarters of its box, from a random side."""
+    boxes = batch.boxes[part]
+    keep = 0.25 + 0.25 * torch.rand(boxes.shape[:2], generator=generator)
+    side = torch.randint(4, boxes.shape[:2], generator=generator)
+    left, top, right, bottom = boxes.unbind(dim=-1)
+    width, height = right - left, bottom - top
+    axis = torch.arange(64) + 0.5
+    x, y = axis[None, None, None, :], axis[None, None, :, None]
+
+    def at(values: Tensor) -> Tensor:
+        return values[:, :, None, None]
+
+    gone = torch.stack(
+        torch.broadcast_tensors(
+            x > at(left + keep * width),
+            x < at(right - keep * width),
+            y > at(top + keep * height),
+            y < at(bottom - keep * height),
+        )
+    )
+    chosen = gone.gather(0, side[None, :, :, None, None].expand(1, -1, -1, 64, 64))[0]
+    erased = (chosen & batch.masks[part] & at(batch.class_index[part] >= 0)).any(dim=1)
+    background = batch.scenes.background[part].float()[:, :, None, None] / 255
+    return torch.where(erased[:, None], background, batch.images[part])

@@ -1,0 +1,26 @@
+"""The words of GenEval's prompts as the bundled models' vocabulary."""
+
+from __future__ import annotations
+
+from selfe.text import TextConfig
+
+from selfe_eval.records import COLORS, RELATIONS
+from selfe_eval.suites.vocabulary import CLASSES, plural
+
+NUMBERS = ("two", "three", "four")
+
+
+def text_config() -> TextConfig:
+    """80 classes (singular and GenEval's plural are one token), ten colours, three numbers, four relations.
+
+    ``orange`` is a class and a colour: one word, one token; its place in the sentence tells which is meant.
+    """
+    classes = [f"{name}|{plural(name)}" for name in CLASSES]
+    colors = [color for color in COLORS if color not in CLASSES]
+    return TextConfig(
+        phrases=(*classes, *colors, *NUMBERS, *RELATIONS),
+        silent=("a", "an", "and", "of", "photo"),
+        num_tokens=6,
+        width=128,
+        num_layers=2,
+    )

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from selfe.ema import averaged_copy
+from selfe.model import ConditionalModel
+from selfe.objectives.batch import TrainingBatch
+from selfe.objectives.flow_matching import flow_matching
+from selfe.objectives.self_e import evaluation_direction, self_e, self_evaluated_target
+from selfe.parametrisation import Parametrisation
+from selfe.path import evaluation_weight, sample_norm
+
+
+def batch(*, s_equals_t: bool, rows: int = 6) -> TrainingBatch:
+    generator = torch.Generator().manual_seed(1)
+    t = torch.rand(rows, generator=generator)
+    s = t.clone() if s_equals_t else t * torch.rand(rows, generator=generator)
+    dropped = torch.zeros(rows, dtype=torch.bool)
+    dropped[0] = True
+    return TrainingBatch(
+        x0=torch.randn(rows, 4, 64, generator=generator),
+        eps=torch.randn(rows, 4, 64, generator=generator),
+        t=t,
+        s=s,
+        tokens=torch.randint(3, 10, (rows, 4), generator=generator),
+        dropped=dropped,
+        fresh_noise=torch.randn(rows, 4, 64, generator=generator),
+    )
+
+
+def model(parametrisation: Parametrisation) -> ConditionalModel:
+    torch.manual_seed(0)
+    built = ConditionalModel(tiny.config(parametrisation))
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return built
+
+
+@pytest.mark.parametrize("parametrisation", ["x0", "v"])
+def test_self_e_at_s_equal_t_is_flow_matching_exactly(parametrisation: Parametrisation) -> None:
+    """With s = t everywhere the Self-E loss and its gradients are those of flow matching, bit for bit."""
+    a, b = model(parametrisation), model(parametrisation)
+    loss_a = self_e(a, averaged_copy(a), batch(s_equals_t=True)).loss
+    loss_b = flow_matching(b, batch(s_equals_t=True)).loss
+    loss_a.backward()
+    loss_b.backward()
+
+    assert torch.equal(loss_a, loss_b)
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        assert (p.grad is None and q.grad is None) or torch.equal(p.grad, q.grad)  # type: ignore[arg-type]
+
+
+def test_flow_matching_is_the_plain_velocity_loss() -> None:
+    """For v-prediction the loss is mean ||V - (eps - x0)||^2 (Eq. 7 with w = 1/t^2)."""
+    net, data = model("v"), batch(s_equals_t=True)
+    x_t = (1 - data.t[:, None, None]) * data.x0 + data.t[:, None, None] * data.eps
+    velocity = net(x_t, data.t, data.t, data.tokens)
+
+    expected = (velocity - (data.eps - data.x0)).square().mean()
+    assert torch.allclose(flow_matching(net, data).loss, expected, rtol=1e-5)
+
+
+def test_beta_at_the_ends() -> None:
+    """beta(1, s) = 1 for s < 1, beta(t, 0) = t, beta(t, t) = 0, also at s = t = 1."""
+    t = torch.tensor([1.0, 1.0, 0.3, 0.6, 1.0, 0.0])
+    s = torch.tensor([0.0, 0.4, 0.0, 0.6, 1.0, 0.0])
+
+    assert torch.allclose(evaluation_weight(t, s), torch.tensor([1.0, 1.0, 0.3, 0.0, 0.0, 0.0]))
+
+
+def test_beta_is_lambda_over_one_plus_lambda() -> None:
+    """beta agrees with the paper's lambda (Eq. 17) wherever lambda is finite."""
+    grid = torch.linspace(0.0, 0.98, 50, dtype=torch.float64)
+    t, s = torch.meshgrid(grid, grid, indexing="ij")
+    t, s = t[s <= t], s[s <= t]
+    lam = t / (1 - t) - s / (1 - s)
+
+    assert torch.allclose(evaluation_weight(t, s), lam / (1 + lam), atol=1e-12)
+
+
+def test_target_has_the_norm_of_the_data() -> None:
+    """The energy-preserving target (Eq. 19-20) has the norm of x0, sample by sample, and is x0 at beta = 0."""
+    generator = torch.Generator().manual_seed(2)
+    x0 = torch.randn(5, 4, 64, generator=generator)
+    x_self = 3.0 * torch.randn(5, 4, 64, generator=generator)
+    beta = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0])
+    target = self_evaluated_target(x0, x_self, beta)
+
+    assert torch.equal(target[0], x0[0])
+    assert torch.allclose(sample_norm(target), sample_norm(x0), rtol=1e-5)
+
+
+def test_no_evaluation_where_s_equals_t_or_the_caption_was_dropped() -> None:
+    """Delta is exactly zero on rows without an evaluation, and not on the others."""
+    net, data = model("x0"), batch(s_equals_t=False)
+    delta = evaluation_direction(net, averaged_copy(net), data.x0, data)
+
+    assert (delta[0] == 0).all()
+    assert (delta[1:].flatten(1).norm(dim=1) > 0).all()
+
+
+def test_the_evaluation_sends_no_gradient_through_itself() -> None:
+    """The target is constant: the gradient of the loss at s < t flows through xhat0 alone."""
+    net, data = model("x0"), batch(s_equals_t=False)
+    average = averaged_copy(net)
+    self_e(net, average, data).loss.backward()
+
+    assert all(parameter.grad is None for parameter in average.parameters())
+    assert any(parameter.grad is not None for parameter in net.parameters())
