@@ -105,7 +105,9 @@ class _Loop:
         self.options = options
         self.out_dir = out_dir
         self.average = AveragedModel(
-            network, multi_avg_fn=get_ema_multi_avg_fn(options.average_decay), use_buffers=True
+            network,
+            multi_avg_fn=get_ema_multi_avg_fn(options.average_decay),  # type: ignore[no-untyped-call]
+            use_buffers=True,
         )
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(network, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.98)

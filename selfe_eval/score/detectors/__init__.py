@@ -1,0 +1,1 @@
+"""Detectors: RGB images in, boxes with class, score and mask out; one protocol, one visible table."""

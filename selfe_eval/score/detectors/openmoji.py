@@ -1,0 +1,114 @@
+"""The bundled detector: finds the 80 GenEval classes in 64 px scenes of the openmoji world, and nothing else.
+
+It is a ruler for the bundled models, trained by ``selfe-eval train openmoji-detector`` and checked by
+``selfe-eval calibrate``. It is not a detector for photographs: images of another size are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from selfe_eval.errors import UsageError
+from selfe_eval.resources import checkpoints_dir
+from selfe_eval.score.detectors.openmoji_decode import decode
+from selfe_eval.score.detectors.openmoji_network import IMAGE_PX, NetworkOptions, OpenmojiNetwork
+from selfe_eval.score.detectors.protocol import Detections, RgbImages, Thresholds
+from selfe_eval.score.judge_weights import read_weights
+
+FORMAT = "selfe-eval-detector/1"
+BATCH_SIZE = 64
+
+
+class OpenmojiDetector:
+    """The network with its weights and its own thresholds; see ``Detector`` for the methods."""
+
+    name = "openmoji"
+
+    def __init__(
+        self,
+        network: OpenmojiNetwork,
+        thresholds: Thresholds,
+        *,
+        device: str = "cpu",
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        self.thresholds = thresholds
+        self._device = torch.device(device)
+        self._network = _fuse(network.eval()).to(self._device).to(memory_format=torch.channels_last)
+        self._record = record or {}
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "cpu") -> OpenmojiDetector:
+        """Load a checkpoint folder (``config.json`` and ``model.safetensors``).
+
+        Raises:
+            UsageError: The folder is missing, or its files are not what ``config.json`` says.
+        """
+        weights = read_weights(folder, expected_format=FORMAT)
+        network = OpenmojiNetwork(NetworkOptions(**weights.config["network"]))
+        weights.load_into(network)
+        return cls(
+            network,
+            Thresholds(**weights.config["thresholds"]),
+            device=device,
+            record={"weights_sha256": weights.sha256, "name": weights.config["name"]},
+        )
+
+    def detect(self, images: RgbImages) -> list[Detections]:
+        """Find objects in 64 x 64 images.
+
+        Raises:
+            UsageError: The images have another size.
+        """
+        height, width = images.pixels.shape[1:3]
+        if (height, width) != (IMAGE_PX, IMAGE_PX):
+            raise UsageError(
+                f"The openmoji detector judges {IMAGE_PX} x {IMAGE_PX} px scenes; these images are "
+                f"{width} x {height} px. Score photographs with another --detector."
+            )
+        found: list[Detections] = []
+        for start in range(0, len(images), BATCH_SIZE):
+            found += self._detect_batch(images.pixels[start : start + BATCH_SIZE])
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Weights hash, thresholds, device and versions."""
+        return {
+            "detector": self.name,
+            **self._record,
+            "thresholds": {
+                "confidence": self.thresholds.confidence,
+                "counting": self.thresholds.counting,
+                "max_objects": self.thresholds.max_objects,
+            },
+            "device": str(self._device),
+            "torch": str(torch.__version__),
+        }
+
+    @torch.inference_mode()
+    def _detect_batch(self, pixels: NDArray[np.uint8]) -> list[Detections]:
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device).permute(0, 3, 1, 2)
+        return decode(self._network(images.contiguous(memory_format=torch.channels_last).float() / 255))
+
+
+def load(device: str = "cpu") -> OpenmojiDetector:
+    """Load the bundled weights."""
+    return OpenmojiDetector.from_folder(checkpoints_dir() / "openmoji-detector", device)
+
+
+def _fuse(network: OpenmojiNetwork) -> OpenmojiNetwork:
+    """Fold every batch norm into the convolution before it: the same function, fewer passes over memory."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            for index in range(len(module) - 1):
+                convolution, norm = module[index], module[index + 1]
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[index] = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
+                    module[index + 1] = nn.Identity()
+    return network
