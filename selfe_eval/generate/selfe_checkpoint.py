@@ -1,0 +1,63 @@
+"""A Self-E checkpoint as a generator: the one place where the harness reaches the model package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from selfe.checkpoint import CheckpointError
+from selfe.pipeline import AnyStepPipeline
+from selfe_eval.errors import UsageError
+from selfe_eval.generate.checkpoints import CheckpointFolder
+from selfe_eval.generate.overrides import SamplerOverrides
+
+
+class SelfeGenerator:
+    """An any-step pipeline behind the Generator protocol."""
+
+    def __init__(self, name: str, pipeline: AnyStepPipeline, overrides: SamplerOverrides) -> None:
+        self.name = name
+        self._pipeline = pipeline
+        self._options = replace(pipeline.sampler, **overrides.changes())
+
+    def nfe(self, num_steps: int) -> int:
+        """Network evaluations for one image."""
+        return self._pipeline.nfe(num_steps, self._options)
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int], num_steps: int) -> NDArray[np.uint8]:
+        """Draw one image for each prompt and its seed: (B, H, W, 3) uint8, RGB."""
+        images = self._pipeline(prompts, seeds, num_steps, self._options)
+        pixels: NDArray[np.uint8] = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return pixels
+
+    def describe(self) -> dict[str, Any]:
+        """Sampler options, device and number of threads (which can change the last bits)."""
+        device = self._pipeline.device
+        is_cuda = device.type == "cuda"
+        return {
+            "adapter": "selfe",
+            "sampler": asdict(self._options),
+            "device": torch.cuda.get_device_name(device) if is_cuda else str(device),
+            "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__),
+        }
+
+
+def load_selfe_generator(
+    checkpoint: CheckpointFolder, overrides: SamplerOverrides, device: str = "cpu"
+) -> SelfeGenerator:
+    """Load a verified checkpoint folder.
+
+    Raises:
+        UsageError: its files do not fit together.
+    """
+    try:
+        pipeline = AnyStepPipeline.load(checkpoint.folder, device=device)
+    except CheckpointError as error:
+        raise UsageError(str(error)) from error
+    return SelfeGenerator(checkpoint.name, pipeline, overrides)
