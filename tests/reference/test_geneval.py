@@ -1,0 +1,172 @@
+"""The reference's own answers (see README.md beside this file for their origin)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selfe_eval.records import Prompt, ScoredObject
+from selfe_eval.score.geneval.crops import masked_crop
+from selfe_eval.score.geneval.detection_lines import score_lines
+from selfe_eval.score.geneval.files import ResultRow, read_results, result_line, summary_text
+from selfe_eval.score.geneval.relation import relations
+from selfe_eval.score.geneval.rules import GENEVAL_LIMITS, details, evaluate, keep_objects
+from selfe_eval.suites.registry import load_suite, metadata_lines
+
+COMMITTED = Path(__file__).parent / "geneval"
+COMPLETE = Path(__file__).parents[3] / "shared" / "geneval"
+
+SUMMARY_INPUT_SHA256 = "7f1f818878d548307e7865a37db28936b6912a57a4a7b2a03601376d6aa6057e"
+"""Of the reference's results file, from which summary_outcomes.txt was read off."""
+
+
+def files(committed: str, complete: str) -> list[Path]:
+    return [path for path in (COMMITTED / committed, COMPLETE / complete) if path.is_file()]
+
+
+EVALUATE_IMAGE = files("evaluate_image.jsonl", "golden_evaluate_image.jsonl")
+RELATIVE_POSITION = files("relative_position.json", "golden_relative_position.json")
+CROPS = files("crops.json", "golden_crops.json")
+
+
+def raw_objects(case: dict[str, Any]) -> dict[str, list[ScoredObject]]:
+    return {
+        name: [ScoredObject(box=tuple(o["box"]), score=o["score"], color=o["color"]) for o in objects]
+        for name, objects in case["detections"].items()
+    }
+
+
+@pytest.mark.parametrize("path", EVALUATE_IMAGE, ids=lambda path: path.name)
+def test_every_verdict_reason_and_detail_is_the_references(path: Path) -> None:
+    """Given the reference's detections, the rules give its verdict, reason and details, in its order."""
+    cases = [json.loads(line) for line in path.read_text().splitlines()]
+
+    for number, case in enumerate(cases, 1):
+        prompt = Prompt.from_metadata(0, case["metadata"])
+        kept = keep_objects(raw_objects(case), prompt.task)
+        verdict = evaluate(prompt, kept)
+        found = (verdict.correct, verdict.reason, json.dumps(details(kept)))
+        assert found == (case["correct"], case["reason_canonical"], json.dumps(case["details"])), (
+            f"line {number}"
+        )
+    assert len(cases) >= 300
+
+
+@pytest.mark.parametrize("path", EVALUATE_IMAGE, ids=lambda path: path.name)
+def test_the_verb_gives_the_same_answers_as_text(path: Path) -> None:
+    """Reading the golden lines as a file of detections gives the golden verdicts as lines of JSON."""
+    text = path.read_bytes()
+    expected = [json.loads(line) for line in text.splitlines()]
+
+    found = [
+        json.loads(line) for line in score_lines(text.splitlines(keepends=True), path.name, GENEVAL_LIMITS)
+    ]
+
+    assert found == [
+        {"correct": case["correct"], "reason": case["reason_canonical"], "details": case["details"]}
+        for case in expected
+    ]
+
+
+@pytest.mark.parametrize("path", RELATIVE_POSITION, ids=lambda path: path.name)
+def test_every_pair_of_boxes_has_the_references_relations(path: Path) -> None:
+    """The relation rule agrees with the reference on every pair, edges included."""
+    pairs = json.loads(path.read_text())
+
+    wrong = [p for p in pairs if list(relations(tuple(p["a"]), tuple(p["b"]))) != p["relations"]]
+
+    assert wrong == []
+    assert len(pairs) >= 400
+
+
+@pytest.mark.parametrize("path", CROPS, ids=lambda path: path.name)
+def test_every_crop_is_the_references(path: Path) -> None:
+    """The masked crop is the reference's, pixel for pixel."""
+    for case in json.loads(path.read_text()):
+        pixels = np.array(case["image"], dtype=np.uint8)
+        crop = masked_crop(pixels, np.array(case["mask"], dtype=bool), tuple(case["box"]))
+        np.testing.assert_array_equal(crop, np.array(case["crop"], dtype=np.uint8))
+
+
+def rebuilt_rows() -> list[ResultRow]:
+    """The rows of the reference's summary input: no detections, reasons that name the first requirement."""
+    rows = []
+    outcomes = (COMMITTED / "summary_outcomes.txt").read_text().splitlines()
+    for prompt, outcome in zip(load_suite("geneval").prompts, outcomes, strict=True):
+        first = prompt.include[0]
+        for image_index, correct in enumerate(outcome):
+            rows.append(
+                ResultRow(
+                    filename=f"/x/{prompt.prompt_id:05d}/samples/{image_index:04d}.png",
+                    tag=prompt.task,
+                    prompt=prompt.text,
+                    correct=correct == "1",
+                    reason="" if correct == "1" else f"expected {first.class_name}>={first.count}, found 0",
+                    metadata=json.dumps(prompt.metadata()),
+                    details="{}",
+                )
+            )
+    return rows
+
+
+def test_a_results_file_is_the_references_byte_for_byte() -> None:
+    """2,212 rows written by us hash to the file that the reference's own writer made."""
+    text = "".join(map(result_line, rebuilt_rows()))
+
+    assert hashlib.sha256(text.encode()).hexdigest() == SUMMARY_INPUT_SHA256
+
+
+def test_the_summary_is_the_references_character_for_character(tmp_path: Path) -> None:
+    """Written, read back and summarised, the rows give the text that the reference prints."""
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(map(result_line, rebuilt_rows())))
+
+    assert summary_text(read_results(path)) == (COMMITTED / "summary.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["geneval", "openmoji"])
+def test_the_metadata_lines_are_the_official_file(name: str) -> None:
+    """The prompts drawn here are the official evaluation_metadata.jsonl, by the SHA-256 of that file."""
+    official = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13"
+
+    assert hashlib.sha256(metadata_lines(load_suite(name))).hexdigest() == official
+
+
+@pytest.mark.parametrize(
+    ("counts", "overall", "images"),
+    [
+        # FoundationVision/Infinity issue 16: (correct, images) of each task as printed there
+        ([(199, 320), (305, 396), (318, 376), (239, 400), (107, 400), (318, 320)], "0.68276", "67.18%"),
+        # Tongyi-MAI/Z-Image issue 142
+        ([(314, 320), (349, 396), (245, 320), (328, 376), (158, 400), (226, 400)], "0.74342", "73.24%"),
+        # djghosh13/geneval issue 21
+        ([(4, 94), (10, 80), (0, 100), (1, 99), (1, 80), (0, 100)], "0.03169", "2.89%"),
+    ],
+)
+def test_aggregates_that_people_posted_come_out(
+    counts: list[tuple[int, int]], overall: str, images: str
+) -> None:
+    """The summary arithmetic reproduces totals that users of the reference have posted with their counts."""
+    rows = [
+        ResultRow(
+            filename="",
+            tag=f"task{task}",
+            prompt="",
+            correct=i < n,
+            reason="",
+            metadata=f"{task}",
+            details="{}",
+        )
+        for task, (n, total) in enumerate(counts)
+        for i in range(total)
+    ]
+
+    text = summary_text(rows)
+
+    assert text.endswith(f"Overall score (avg. over tasks): {overall}\n")
+    assert f"% correct images: {images}\n" in text
