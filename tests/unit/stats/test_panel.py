@@ -21,7 +21,7 @@ def test_unequal_images_keep_the_official_arithmetic() -> None:
 
 
 def test_equal_images_give_the_ordinary_clustered_covariance() -> None:
-    """With equal numbers of images C is the sum over tasks of numpy's covariance of prompt means / n / T^2."""
+    """With equal numbers of images C is the sum over tasks of numpy's covariance of means / n / T^2."""
     rng = np.random.default_rng(0)
     means = rng.integers(0, 5, size=(30, 3)) / 4
     tasks = ("a",) * 10 + ("b",) * 20

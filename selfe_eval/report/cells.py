@@ -1,0 +1,70 @@
+"""Numbers as the tables show them: percentages with half-widths, and a dash where there is no number."""
+
+from __future__ import annotations
+
+from selfe_eval.records import TASKS
+from selfe_eval.stats.estimate import Estimate
+from selfe_eval.stats.paired import Difference
+
+DASH = "-"
+"""Stands where there is no number: never a zero."""
+
+SHORT_TASKS = dict(zip(TASKS, ("1 obj", "2 obj", "count", "color", "posn", "attr"), strict=True))
+"""Task names that fit a column of five characters."""
+
+
+def percent(share: float | None) -> str:
+    """A share in per cent, one decimal.
+
+    >>> percent(0.6104), percent(None)
+    ('61.0', '-')
+    """
+    return DASH if share is None else f"{100 * share:.1f}"
+
+
+def value_and_half_width(estimate: Estimate) -> str:
+    """The value and half of its 95 % interval, in per cent; ``±?`` where one prompt gives no interval.
+
+    >>> value_and_half_width(Estimate(value=0.61, se=0.01, ci=(0.59, 0.63), n=9, n_unscored=0, n_clusters=9))
+    '61.0 ±2.0'
+    """
+    if estimate.value is None or estimate.ci is None:
+        return DASH
+    if estimate.se is None:
+        return f"{percent(estimate.value)} ±?"
+    return f"{percent(estimate.value)} ±{50 * (estimate.ci[1] - estimate.ci[0]):.1f}"
+
+
+def signed_points(difference: Difference) -> str:
+    """A difference and half of its 95 % interval, in percentage points with a sign."""
+    if difference.delta is None or difference.ci is None:
+        return DASH
+    if difference.se is None:
+        return f"{100 * difference.delta:+.1f} ±?"
+    return f"{100 * difference.delta:+.1f} ±{50 * (difference.ci[1] - difference.ci[0]):.1f}"
+
+
+def seconds(value: float | None) -> str:
+    """Two significant digits.
+
+    >>> seconds(0.0213), seconds(12.4), seconds(None)
+    ('0.021', '12', '-')
+    """
+    if value is None:
+        return DASH
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def images(estimate: Estimate) -> str:
+    """Number of scored images, with a star where planned ones are unscored."""
+    return f"{estimate.n}*" if estimate.n_unscored else str(estimate.n)
+
+
+def bar(share: float | None, width: int) -> str:
+    """A bar of at most ``width`` characters, in eighths of a character.
+
+    >>> bar(0.5, 5)
+    '██▌'
+    """
+    eighths = round((share or 0.0) * width * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

@@ -1,0 +1,190 @@
+"""The leaderboard in a terminal: measured rows with intervals, below a rule what papers print, and verdicts.
+
+Nothing is ranked. Runs that were not measured alike (another suite or another scorer) never share a
+table. Published rows are dimmed, carry a dagger and no interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from selfe_eval.records import TASKS
+from selfe_eval.report import cells
+from selfe_eval.report.published import PublishedRow
+from selfe_eval.report.sentences import verdict_sentence, verdict_word
+from selfe_eval.report.summary import Row, Summary
+
+WIDE_COLUMNS = 118
+"""From this width on tasks carry their own intervals, and the overall score a bar."""
+
+NARROW_COLUMNS = 78
+"""Below this width the tasks get a table of their own."""
+
+_COLORS = {"monotone": "bold green", "violated": "bold red", "inconclusive": "bold yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    measured: Callable[[Row], str]
+    published: Callable[[PublishedRow], str]
+
+
+def print_leaderboard(
+    summaries: Sequence[Summary], published: Sequence[PublishedRow], console: Console
+) -> None:
+    """Write one table for each set of runs that were measured alike, with captions and verdicts.
+
+    Args:
+        summaries: The measured runs, in the order to show them.
+        published: Rows of papers, shown below a rule in the last table.
+        console: Where to; its width chooses the layout.
+    """
+    groups = measured_alike(summaries)
+    for index, group in enumerate(groups):
+        last = index == len(groups) - 1
+        for line in _caption(group[0]):
+            console.print(line)
+        for columns in _layout(console.width):
+            console.print(_table(columns, group, published if last else ()))
+        for summary in group:
+            for line in _verdict_lines(summary):
+                console.print(line)
+        for line in _footnotes(published if last else ()):
+            console.print(line)
+
+
+def measured_alike(summaries: Sequence[Summary]) -> list[list[Summary]]:
+    """The runs by suite, scorer and completeness, in order of first appearance."""
+    groups: dict[tuple[str, str, bool], list[Summary]] = {}
+    for summary in summaries:
+        key = (summary.suite_sha256, summary.scorer_sha256, summary.partial)
+        groups.setdefault(key, []).append(summary)
+    return list(groups.values())
+
+
+def caption(summary: Summary) -> str:
+    """What the numbers of this run and its like are."""
+    return (
+        f"GenEval on the suite {summary.suite} ({summary.suite_sha256[:8]}), judged by the detector "
+        f"{summary.detector} ({summary.scorer_sha256[:8]}): per cent of images correct, mean over six tasks. "
+        "± is half of a 95 % interval, clustered by prompt."
+    )
+
+
+PARTIAL_NOTE = (
+    "PARTIAL: prompts were left out or images are missing. Not a GenEval score; compare with nothing."
+)
+"""The stamp of a partial run."""
+
+
+def published_note(published: Sequence[PublishedRow]) -> list[str]:
+    """The footnotes that published rows need."""
+    if not published:
+        return []
+    sources = "; ".join(dict.fromkeys(row.reference for row in published))
+    notes = [
+        f"† published ({sources}), not measured here: another suite and detector, no interval, never ranked."
+    ]
+    errata = [f"‡ {row.model} at {row.steps} steps: {row.erratum}." for row in published if row.erratum]
+    return notes + errata
+
+
+def published_name(row: PublishedRow) -> str:
+    """The model with its marks."""
+    return f"{row.model} †{'‡' if row.erratum else ''}"
+
+
+def _caption(summary: Summary) -> list[Text]:
+    lines = [Text(caption(summary))]
+    return [Text(PARTIAL_NOTE, style="bold red"), *lines] if summary.partial else lines
+
+
+def _footnotes(published: Sequence[PublishedRow]) -> list[Text]:
+    return [Text(note, style="dim") for note in published_note(published)]
+
+
+def _layout(width: int) -> list[list[_Column]]:
+    """The tables to print, each as its columns."""
+    steps = _Column("steps", lambda row: str(row.steps), lambda row: str(row.steps))
+    nfe = _Column("NFE", lambda row: cells.DASH if row.nfe is None else str(row.nfe), lambda _: "")
+    overall = _Column(
+        "GenEval", lambda row: cells.value_and_half_width(row.overall), lambda row: cells.percent(row.overall)
+    )
+    time = _Column("s/img", lambda row: cells.seconds(row.seconds_per_image), lambda _: "")
+    images = _Column("n", lambda row: cells.images(row.overall), lambda _: "")
+    tasks = [_task_column(task, wide=width >= WIDE_COLUMNS) for task in TASKS]
+    if width < NARROW_COLUMNS:
+        return [[steps, nfe, overall, time, images], [steps, *tasks]]
+    if width < WIDE_COLUMNS:
+        return [[steps, nfe, overall, *tasks, time, images]]
+    bars = _Column("", lambda row: cells.bar(row.overall.value, 8), lambda row: cells.bar(row.overall, 8))
+    return [[steps, nfe, overall, bars, *tasks, time, images]]
+
+
+def _task_column(task: str, *, wide: bool) -> _Column:
+    def measured(row: Row) -> str:
+        if task not in row.tasks:
+            return cells.DASH
+        estimate = row.tasks[task]
+        return cells.value_and_half_width(estimate) if wide else cells.percent(estimate.value)
+
+    def published(row: PublishedRow) -> str:
+        return cells.percent(row.tasks.get(task))
+
+    return _Column(cells.SHORT_TASKS[task], measured, published)
+
+
+def _table(columns: Sequence[_Column], group: Sequence[Summary], published: Sequence[PublishedRow]) -> Table:
+    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0)
+    table.add_column("model", overflow="fold", min_width=8)
+    for column in columns:
+        left = column.heading == ""
+        table.add_column(column.heading, justify="left" if left else "right", no_wrap=True)
+    for summary in group:
+        for index, row in enumerate(summary.rows):
+            name = Text(summary.model if index == 0 else "", style="bold")
+            if summary.partial and index == 0:
+                name.append(" PARTIAL", style="bold red")
+            table.add_row(name, *(Text(column.measured(row)) for column in columns))
+    table.add_section()
+    previous = ""
+    for printed in published:
+        name = Text(published_name(printed) if printed.model != previous or printed.erratum else "")
+        previous = printed.model
+        table.add_row(name, *(Text(column.published(printed)) for column in columns), style="dim")
+    return table
+
+
+def _verdict_lines(summary: Summary) -> list[Text]:
+    line = Text(f"{summary.model}: ")
+    line.append(verdict_word(summary), style=_COLORS[summary.verdict.outcome])
+    line.append(f": {verdict_sentence(summary)}")
+    notes = [note for note in (held_out_sentence(summary), unscored_sentence(summary)) if note]
+    return [line, *(Text(f"  {note}") for note in notes)]
+
+
+def held_out_sentence(summary: Summary) -> str:
+    """Scores of seen and held-out combinations at the last step count; empty where there is no such split."""
+    last = summary.rows[-1]
+    if last.seen is None or last.unseen is None:
+        return ""
+    return (
+        f"Combinations held out of training, at {last.steps} steps: "
+        f"{cells.value_and_half_width(last.unseen)}, against {cells.value_and_half_width(last.seen)} for the "
+        "others in the same tasks."
+    )
+
+
+def unscored_sentence(summary: Summary) -> str:
+    """How many planned images have no score; empty where all have one."""
+    unscored = sum(row.overall.n_unscored for row in summary.rows)
+    if not unscored:
+        return ""
+    return f"* {unscored} planned images have no score; they are left out, not counted as wrong."

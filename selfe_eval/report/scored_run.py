@@ -1,0 +1,39 @@
+"""Reading what a comparison needs of a run folder: its summary, its prompts and its single scores."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from selfe_eval.errors import UntrustworthyError
+from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.outcomes import ImageOutcome, scored_at
+from selfe_eval.report.summary import METRIC
+from selfe_eval.report.summary_file import read_summary
+from selfe_eval.runs import layout
+from selfe_eval.runs.run import open_run
+from selfe_eval.runs.scores import read_scores
+
+
+def read_scored_run(folder: Path, *, allow_partial: bool = False) -> ScoredRun:
+    """A run with its single scores.
+
+    Raises:
+        UsageError: The folder holds no run.
+        UntrustworthyError: The run is unfinished or partial, or its scores are not those of its summary.
+    """
+    run = open_run(folder)
+    summary = read_summary(folder, allow_partial=allow_partial)
+    outcomes = {
+        key: ImageOutcome(key=key, correct=record.correct, reason=record.reason)
+        for key, record in read_scores(layout.scores_path(folder, METRIC)).items()
+    }
+    for row in summary.rows:
+        num_scored = len(scored_at(outcomes, row.steps))
+        if num_scored != row.overall.n:
+            raise UntrustworthyError(
+                f"The summary of {folder} rests on {row.overall.n} scored images at {row.steps} steps, but "
+                f"its scores hold {num_scored}: they were changed after it. Write it again with `selfe-eval "
+                f"summarise {shlex.quote(str(folder))}`."
+            )
+    return ScoredRun(summary=summary, prompt_ids=frozenset(run.record.prompt_ids), outcomes=outcomes)

@@ -1,0 +1,224 @@
+"""The summary of a run: every number with n, interval and method, as a pure function of its records.
+
+``summary.json`` is the only file that leaderboard, gate and report need. It is plain JSON without NaN:
+what is not known is null, and null is never read as zero.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from selfe_eval.errors import UntrustworthyError
+from selfe_eval.provenance import json_sha256
+from selfe_eval.records import ImageKey, Prompt, Suite
+from selfe_eval.report.outcomes import ImageOutcome, outcome_panel, scored_at
+from selfe_eval.report.reasons import reason_histogram
+from selfe_eval.runs.run import RunRecord
+from selfe_eval.stats.drawdown import MonotonicityVerdict, drawdown_verdict
+from selfe_eval.stats.estimate import METHOD, Estimate, macro_estimate, task_estimates
+from selfe_eval.stats.panel import Panel
+
+SCHEMA_VERSION = 1
+"""Of ``summary.json``. Another number is refused, never guessed at."""
+
+METRIC = "geneval"
+"""Name of the metric in every document."""
+
+_NOT_PROTOCOL = frozenset({"device", "torch"})
+"""Keys of a scorer's description that may differ between two runs that are still comparable. The version of
+open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The scores at one step count."""
+
+    steps: int
+    """Number of sampling steps."""
+    nfe: int | None
+    """Network evaluations an image; None for images that somebody else made."""
+    overall: Estimate
+    """GenEval's overall score: mean over tasks of the mean over images."""
+    tasks: Mapping[str, Estimate]
+    """The six tasks."""
+    seen: Estimate | None
+    """Prompts without a held-out combination, over the tasks that have both kinds; None where none has."""
+    unseen: Estimate | None
+    """Prompts with a combination held out of training, over the same tasks."""
+    seconds_per_image: float | None
+    """Median wall time of an image, generation only, warm-up left out; None where unknown."""
+    reasons: Mapping[str, int]
+    """Number of failed images by kind of reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """All numbers of a run, and what they rest on."""
+
+    model: str
+    """Name of the model."""
+    suite: str
+    """Name of the suite."""
+    suite_sha256: str
+    """Of the suite's metadata lines."""
+    partial: bool
+    """True where prompts were left out or images are missing: barred from leaderboard and gate."""
+    num_prompts: int
+    """Number of prompts the run covers."""
+    images_per_prompt: int
+    """Planned images of each prompt at each step count."""
+    detector: str
+    """Registry name of the detector."""
+    scorer_sha256: str
+    """Of the scorer's weights, thresholds and templates, but not of the machine it ran on."""
+    spec_sha256: str
+    """Of what the run was asked to do."""
+    method: str
+    """How the estimates were made."""
+    rows: tuple[Row, ...]
+    """By ascending step count."""
+    verdict: MonotonicityVerdict
+    """Does quality rise with the step count?"""
+
+    def as_json(self) -> dict[str, Any]:
+        """The document ``summary.json``."""
+        return {"schema_version": SCHEMA_VERSION, "metric": METRIC, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Summary:
+        """Read the document ``summary.json``.
+
+        Raises:
+            UntrustworthyError: Another schema version, or fields that are missing or of the wrong kind.
+        """
+        if document.get("schema_version") != SCHEMA_VERSION or document.get("metric") != METRIC:
+            raise UntrustworthyError(
+                f"Expected a summary of metric {METRIC!r} with schema_version {SCHEMA_VERSION}, found "
+                f"{document.get('metric')!r} with {document.get('schema_version')!r}. Summarise the run "
+                "again with `selfe-eval summarise RUN`."
+            )
+        try:
+            plain = {field.name: document[field.name] for field in fields(cls)}
+            plain["rows"] = tuple(_row(row) for row in document["rows"])
+            plain["verdict"] = _verdict(document["verdict"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UntrustworthyError(
+                f"The summary lacks or garbles a field: {type(error).__name__} {error}. It was edited, or "
+                "written by another version. Summarise the run again with `selfe-eval summarise RUN`."
+            ) from error
+        return cls(**plain)
+
+
+def summary_bytes(summary: Summary) -> bytes:
+    """The content of ``summary.json``; NaN cannot be serialised."""
+    return json.dumps(summary.as_json(), indent=2, allow_nan=False).encode() + b"\n"
+
+
+def summarise(
+    record: RunRecord,
+    suite: Suite,
+    outcomes: Mapping[ImageKey, ImageOutcome],
+    *,
+    seconds: Mapping[ImageKey, float | None],
+    scorer: Mapping[str, Any],
+) -> Summary:
+    """All numbers of a run.
+
+    Args:
+        record: What was asked.
+        suite: Its prompts.
+        outcomes: What was scored. A planned image without an outcome is unscored and makes the run partial.
+        seconds: Wall time of each image, None where it was not measured.
+        scorer: The scorer's description of itself.
+    """
+    planned = frozenset(record.prompt_ids)
+    prompts = tuple(prompt for prompt in suite.prompts if prompt.prompt_id in planned)
+    spec = record.spec
+    panel = outcome_panel(
+        [scored_at(outcomes, steps) for steps in spec.steps], prompts, spec.images_per_prompt
+    )
+    rows = tuple(
+        Row(
+            steps=steps,
+            nfe=record.nfe.get(steps),
+            overall=macro_estimate(column),
+            tasks=task_estimates(column),
+            seen=split[0],
+            unseen=split[1],
+            seconds_per_image=_median_seconds(seconds, steps),
+            reasons=reason_histogram(o for o in outcomes.values() if o.key.steps == steps),
+        )
+        for steps, column in ((steps, panel.column(index)) for index, steps in enumerate(spec.steps))
+        for split in [_seen_and_unseen(column, prompts, suite.unseen)]
+    )
+    num_planned = len(prompts) * spec.images_per_prompt * len(spec.steps)
+    return Summary(
+        model=spec.model,
+        suite=suite.name,
+        suite_sha256=suite.sha256,
+        partial=record.partial or len(prompts) < len(suite.prompts) or len(outcomes) < num_planned,
+        num_prompts=len(prompts),
+        images_per_prompt=spec.images_per_prompt,
+        detector=spec.detector,
+        scorer_sha256=json_sha256(_protocol(scorer)),
+        spec_sha256=spec.sha256,
+        method=METHOD,
+        rows=rows,
+        verdict=drawdown_verdict(panel, spec.steps),
+    )
+
+
+def _seen_and_unseen(
+    column: Panel, prompts: Sequence[Prompt], unseen: frozenset[int]
+) -> tuple[Estimate | None, Estimate | None]:
+    """Both over the tasks that have both kinds, so that the two are averages of the same tasks."""
+    held_out = [prompt.prompt_id in unseen for prompt in prompts]
+    kinds = {prompt.task: set[bool]() for prompt in prompts}
+    for prompt, is_held_out in zip(prompts, held_out, strict=True):
+        kinds[prompt.task].add(is_held_out)
+    both = [len(kinds[prompt.task]) == 2 for prompt in prompts]
+    if not any(both):
+        return None, None
+    shares = [
+        macro_estimate(
+            column.prompts(np.array([b and h == kind for b, h in zip(both, held_out, strict=True)]))
+        )
+        for kind in (False, True)
+    ]
+    return shares[0], shares[1]
+
+
+def _median_seconds(seconds: Mapping[ImageKey, float | None], steps: int) -> float | None:
+    known = [value for key, value in seconds.items() if key.steps == steps and value is not None]
+    return median(known) if known else None
+
+
+def _protocol(description: Any) -> Any:
+    """The scorer's description without what belongs to the machine."""
+    if isinstance(description, Mapping):
+        return {key: _protocol(v) for key, v in description.items() if key not in _NOT_PROTOCOL}
+    return description
+
+
+def _estimate(document: Mapping[str, Any] | None) -> Estimate | None:
+    if document is None:
+        return None
+    ci = document["ci"]
+    return Estimate(**{**document, "ci": None if ci is None else (float(ci[0]), float(ci[1]))})
+
+
+def _row(document: Mapping[str, Any]) -> Row:
+    estimates = {name: _estimate(document[name]) for name in ("overall", "seen", "unseen")}
+    tasks = {name: _estimate(task) for name, task in document["tasks"].items()}
+    return Row(**{**document, **estimates, "tasks": tasks})
+
+
+def _verdict(document: Mapping[str, Any]) -> MonotonicityVerdict:
+    pair = document["worst_pair"]
+    return MonotonicityVerdict(**{**document, "worst_pair": None if pair is None else (pair[0], pair[1])})
