@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from selfe_eval.errors import UsageError, unknown_name
@@ -20,7 +20,7 @@ _ROW = struct.Struct("5f")
 _NUMBERS = (float, int)
 _KNOWN_CLASSES = frozenset(CLASSES)
 _KNOWN_COLORS = frozenset(COLORS)
-_MAX_COORDINATE_PX = 2.0**24
+_MAX_PX = 2.0**24
 """Up to here float32 holds every whole pixel."""
 
 
@@ -149,22 +149,25 @@ def _objects(name: str, entries: Any) -> list[ScoredObject]:
 def _object(name: str, entry: Any) -> ScoredObject:
     if not isinstance(entry, dict):
         raise _unexpected(f'an object {{"box", "score", "color"}} for {name!r}', entry)
-    box: Any = entry.get("box")
     score: Any = entry.get("score")
-    color: Any = entry.get("color")
     if type(score) not in _NUMBERS or not 0 <= score <= 1:
         raise _unexpected(f'"score" of a {name!r} to be a number from 0 to 1', entry)
-    if not isinstance(box, list) or not _is_box(box):
-        raise _unexpected(f'"box" of a {name!r} to be [x0, y0, x1, y1] with x0 <= x1 and y0 <= y1', entry)
+    color = entry.get("color")
     if color is not None:
         _check_color(color)
-    x0, y0, x1, y1, score = _ROW.unpack(_ROW.pack(*box, score))
+    row = _float32_row(entry.get("box"), score)
+    if row is None:
+        raise _unexpected(f'"box" of a {name!r} to be [x0, y0, x1, y1] with x0 <= x1 and y0 <= y1', entry)
+    x0, y0, x1, y1, score = row
     return ScoredObject(box=(x0, y0, x1, y1), score=score, color=color)
 
 
-def _is_box(box: Sequence[Any]) -> bool:
-    if len(box) != 4 or not all(type(edge) in _NUMBERS for edge in box):
-        return False
-    x0, y0, x1, y1 = box
-    limit = _MAX_COORDINATE_PX
-    return bool(-limit <= x0 <= x1 <= limit and -limit <= y0 <= y1 <= limit)
+def _float32_row(box: Any, score: float) -> tuple[float, float, float, float, float] | None:
+    """Box and score in single precision, or None where the box is not one."""
+    try:
+        x0, y0, x1, y1, score = _ROW.unpack(_ROW.pack(*box, score))
+    except (TypeError, OverflowError, struct.error):
+        return None
+    if not (-_MAX_PX <= x0 <= x1 <= _MAX_PX and -_MAX_PX <= y0 <= y1 <= _MAX_PX):
+        return None
+    return x0, y0, x1, y1, score

@@ -111,6 +111,7 @@ BROKEN: list[tuple[Any, str]] = [
     (with_object(box=[0, 0, 9]), "x0 <= x1 and y0 <= y1"),
     (with_object(box=None), "x0 <= x1 and y0 <= y1"),
     (with_object(box=[0, 0, 9, "9"]), "x0 <= x1 and y0 <= y1"),
+    (with_object(box=[0, 0, 9, 1e300]), "x0 <= x1 and y0 <= y1"),
     (with_object(box=[0, 0, 9, float("inf")]), "x0 <= x1 and y0 <= y1"),
     (with_object(color="gray"), "Unknown color 'gray'"),
     (with_object(color=3), "Unknown color '3'"),
