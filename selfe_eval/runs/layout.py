@@ -20,8 +20,11 @@ RUN_FILE = "run.json"
 IMAGES_FILE = "images.jsonl"
 IMAGES_FOLDER = "images"
 SCORES_FOLDER = "scores"
+SAMPLES_FOLDER = "samples"
+METADATA_FILE = "metadata.jsonl"
 SUMMARY_FILE = "summary.json"
 LOCK_FILE = ".lock"
+PROBE_FILE = ".probe"
 
 
 def steps_folder(steps: int) -> str:
@@ -48,7 +51,7 @@ def image_path(key: ImageKey) -> PurePosixPath:
     >>> str(image_path(ImageKey(steps=4, prompt_id=17, image_index=2)))
     'images/steps-004/00017/samples/0002.png'
     """
-    return prompt_folder(key.steps, key.prompt_id) / "samples" / f"{key.image_index:04d}.png"
+    return prompt_folder(key.steps, key.prompt_id) / SAMPLES_FOLDER / f"{key.image_index:04d}.png"
 
 
 def scores_path(folder: Path, metric: str) -> Path:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.runs import layout
-from selfe_eval.runs.atomic import atomic_write_json
+from selfe_eval.runs.atomic import TEMPORARY_SUFFIX, atomic_write_json
 from selfe_eval.runs.spec import RunSpec
 
 SCHEMA_VERSION = 1
@@ -234,5 +234,7 @@ def create_or_open(folder: Path, record: RunRecord) -> Run:
 
 
 def _is_own_trace(name: str) -> bool:
-    """What a crash before the first ``run.json`` may leave: the lock and the unfinished file."""
-    return name in {layout.LOCK_FILE, f".{layout.RUN_FILE}.tmp"}
+    """What a crash before the first ``run.json`` may leave: the lock, the probe and unfinished files."""
+    return name in {layout.LOCK_FILE, layout.PROBE_FILE} or (
+        name.startswith((f".{layout.RUN_FILE}", f".{layout.PROBE_FILE}")) and name.endswith(TEMPORARY_SUFFIX)
+    )

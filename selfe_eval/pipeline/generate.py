@@ -1,0 +1,182 @@
+"""Stage two: draw the images that are missing. Reads ``run.json``, writes ``images/`` and ``images.jsonl``.
+
+A batch of which any image is missing (no record, no file, or a file of another hash) is drawn again whole,
+so that
+the bits come out equal; images that are there are compared with the new ones, and only missing records are
+appended.
+The files of a batch are in place before its records are, so a record never speaks of an image that is not
+there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from selfe_eval import provenance
+from selfe_eval.errors import UntrustworthyError
+from selfe_eval.generate.protocol import Generator
+from selfe_eval.pipeline.plan import Batch, batches
+from selfe_eval.pipeline.progress import Progress
+from selfe_eval.records import ImageKey, Prompt, Suite
+from selfe_eval.runs import layout
+from selfe_eval.runs.atomic import atomic_write
+from selfe_eval.runs.images import ImageRecord, read_images
+from selfe_eval.runs.journal import append_records
+from selfe_eval.runs.run import Run
+from selfe_eval.seeds import image_seed
+
+_PNG_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """One image of a batch, encoded."""
+
+    record: ImageRecord
+    content: bytes
+
+
+def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], progress: Progress) -> Run:
+    """Draw what is missing.
+
+    Args:
+        run: The run; the caller holds its lock.
+        suite: The run's suite.
+        load_generator: Called only where something is missing.
+        progress: Told about every batch.
+
+    Returns:
+        The run, with the generator's description in its record.
+
+    Raises:
+        UntrustworthyError: an image comes out differently than its record says.
+        OSError: the disk is full or not writable; every whole batch is kept.
+    """
+    records = read_images(run.images_file)
+    intact = intact_keys(run.folder, records)
+    planned = batches(run.record)
+    missing = [batch for batch in planned if not intact.issuperset(batch.keys)]
+    num_missing = sum(len(batch.keys) for batch in missing)
+    total = sum(len(batch.keys) for batch in planned)
+    progress.start("generate", total=total, done=total - num_missing)
+    prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
+    _write_metadata(run, prompts)
+    if missing:
+        generator = load_generator()
+        run = run.update(
+            status="started",
+            generator=generator.describe(),
+            nfe={steps: generator.nfe(steps) for steps in run.spec.steps},
+            attempts=(*run.record.attempts, provenance.attempt(stage="generate")),
+        )
+        warm_up = _warm_up_batch(missing)
+        for batch in missing:
+            drawn = _draw(run, batch, prompts, generator, is_timed=batch is not warm_up)
+            _keep(run, drawn, records)
+            progress.advance(len(batch.keys), f"{batch.steps} steps")
+    progress.finish()
+    return run
+
+
+def intact_keys(folder: Path, records: Mapping[ImageKey, ImageRecord]) -> set[ImageKey]:
+    """The images whose file is there and has the hash of its record."""
+    return {key for key, record in records.items() if file_hash(folder / record.path) == record.sha256}
+
+
+def file_hash(path: Path) -> str | None:
+    """SHA-256 of a file, or None where it cannot be read."""
+    try:
+        return provenance.file_sha256(path)
+    except OSError:
+        return None
+
+
+def metadata_line(prompt: Prompt) -> bytes:
+    """The content of a prompt folder's ``metadata.jsonl``, as the official generator writes it."""
+    return json.dumps(prompt.metadata()).encode()
+
+
+def _write_metadata(run: Run, prompts: Mapping[int, Prompt]) -> None:
+    for steps in run.spec.steps:
+        for prompt_id in run.record.prompt_ids:
+            folder = run.folder / layout.prompt_folder(steps, prompt_id)
+            (folder / layout.SAMPLES_FOLDER).mkdir(parents=True, exist_ok=True)
+            path, content = folder / layout.METADATA_FILE, metadata_line(prompts[prompt_id])
+            if not path.is_file() or path.read_bytes() != content:
+                atomic_write(path, content)
+
+
+def _warm_up_batch(missing: Sequence[Batch]) -> Batch | None:
+    """The first batch pays for caches and kernels; it is not timed where its step count has another one."""
+    first = missing[0]
+    return first if sum(batch.steps == first.steps for batch in missing) > 1 else None
+
+
+def _draw(
+    run: Run, batch: Batch, prompts: Mapping[int, Prompt], generator: Generator, *, is_timed: bool
+) -> list[_Drawn]:
+    seeds = [image_seed(run.spec.seed, key.prompt_id, key.image_index) for key in batch.keys]
+    texts = [prompts[key.prompt_id].text for key in batch.keys]
+    start = time.perf_counter()
+    pixels = generator.generate(texts, seeds, batch.steps)
+    seconds = round((time.perf_counter() - start) / len(batch.keys), 6) if is_timed else None
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[::3] != (len(batch.keys), 3):
+        raise UntrustworthyError(
+            f"The generator {generator.name} returned {pixels.dtype} of shape {pixels.shape} for "
+            f"{len(batch.keys)} "
+            "prompts; expected uint8 images (batch, height, width, 3). Its adapter is broken; nothing was "
+            "kept."
+        )
+    drawn = []
+    for key, seed, image in zip(batch.keys, seeds, pixels, strict=True):
+        content = _png(image)
+        record = ImageRecord(
+            key=key,
+            path=str(layout.image_path(key)),
+            sha256=provenance.bytes_sha256(content),
+            seed=seed,
+            seconds=seconds,
+        )
+        drawn.append(_Drawn(record=record, content=content))
+    return drawn
+
+
+def _keep(run: Run, drawn: Sequence[_Drawn], records: Mapping[ImageKey, ImageRecord]) -> None:
+    for image in drawn:
+        _refuse_another_image(run, image.record, records.get(image.record.key))
+    for image in drawn:
+        path = run.folder / image.record.path
+        if file_hash(path) != image.record.sha256:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, image.content)
+    append_records(run.images_file, [i.record.as_json() for i in drawn if i.record.key not in records])
+
+
+def _refuse_another_image(run: Run, new: ImageRecord, old: ImageRecord | None) -> None:
+    if old is None or old.sha256 == new.sha256:
+        return
+    raise UntrustworthyError(
+        f"{new.path} was drawn again because a file of its batch was missing or changed, and came out "
+        "differently: "
+        f"expected SHA-256 {old.sha256} from {run.images_file}, found {new.sha256}. Another device, torch "
+        "version or "
+        "number of threads draws other bits (see 'attempts' and 'generator' in run.json). Nothing was "
+        "overwritten: "
+        "resume where the run began, or start a new run with --out."
+    )
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """The same pixels give the same bytes: fixed compression, no metadata."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="PNG", compress_level=_PNG_LEVEL)
+    return stream.getvalue()

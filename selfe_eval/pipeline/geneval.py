@@ -1,0 +1,164 @@
+"""The main job: plan a run for a checkpoint, or open one, and take it through the stages that are left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from selfe_eval.devices import resolve_device
+from selfe_eval.errors import UntrustworthyError, UsageError
+from selfe_eval.generate.checkpoints import CheckpointFolder, find_checkpoint, verify_checkpoint
+from selfe_eval.generate.overrides import SamplerOverrides
+from selfe_eval.generate.protocol import Generator
+from selfe_eval.pipeline.generate import generate
+from selfe_eval.pipeline.plan import select_prompts
+from selfe_eval.pipeline.progress import Progress
+from selfe_eval.pipeline.score import Scorer, score
+from selfe_eval.pipeline.summarise import num_unscored, summarise
+from selfe_eval.records import Suite
+from selfe_eval.report.summary import Summary
+from selfe_eval.runs.run import Run, RunRecord
+from selfe_eval.runs.spec import RunSpec
+from selfe_eval.suites.registry import load_suite
+
+BATCH_SIZE = 64
+"""Images drawn together by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointJob:
+    """What a caller asks of a checkpoint."""
+
+    checkpoint: CheckpointFolder
+    """The model."""
+    suite: Suite
+    """The prompts."""
+    steps: tuple[int, ...]
+    """Step counts, ascending."""
+    images_per_prompt: int = 4
+    """Images of each prompt at each step count."""
+    limit: int | None = None
+    """At most so many prompts."""
+    seed: int = 0
+    """The run seed."""
+    overrides: SamplerOverrides = field(default_factory=SamplerOverrides)
+    """Changes to the checkpoint's sampler."""
+    detector: str = "openmoji"
+    """Registry name of the detector."""
+    device: str = "auto"
+    """Where to compute."""
+    batch_size: int = BATCH_SIZE
+    """Images drawn together."""
+
+    def record(self) -> RunRecord:
+        """The run that answers it."""
+        spec = RunSpec(
+            suite=self.suite.name,
+            suite_sha256=self.suite.sha256,
+            source="checkpoint",
+            model=self.checkpoint.name,
+            checkpoint_sha256=self.checkpoint.sha256,
+            steps=self.steps,
+            images_per_prompt=self.images_per_prompt,
+            limit=self.limit,
+            seed=self.seed,
+            guidance=self.overrides.guidance,
+            eta=self.overrides.eta,
+            s_schedule=self.overrides.s_schedule,
+            detector=self.detector,
+            batch_size=self.batch_size,
+        )
+        prompt_ids = select_prompts(self.suite, self.limit)
+        return RunRecord(
+            spec=spec,
+            prompt_ids=prompt_ids,
+            partial=len(prompt_ids) < len(self.suite.prompts),
+            checkpoint=self.checkpoint.reference,
+            device=self.device,
+        )
+
+
+def run_stages(
+    run: Run, suite: Suite, load_generator: Callable[[], Generator], scorer: Scorer, progress: Progress
+) -> Summary:
+    """Do what is left of a run: generate, score, summarise.
+
+    Args:
+        run: The run; the caller holds its lock.
+        suite: The run's suite.
+        load_generator: Called only where images are missing.
+        scorer: Judges the images.
+        progress: Told about every batch.
+    """
+    run = generate(run, suite, load_generator, progress)
+    run = score(run, suite, scorer, progress)
+    return summarise(run, suite)[1]
+
+
+def suite_of(run: Run) -> Suite:
+    """The suite of a run.
+
+    Raises:
+        UntrustworthyError: this version's suite of that name has other prompts.
+    """
+    suite = load_suite(run.spec.suite)
+    if suite.sha256 != run.spec.suite_sha256:
+        raise UntrustworthyError(
+            f"{run.folder} was made for the suite {suite.name} with SHA-256 {run.spec.suite_sha256}, but "
+            "this "
+            f"version of selfe-eval has {suite.sha256}. Use the version that planned it, or start a new run."
+        )
+    return suite
+
+
+def load_run_generator(run: Run) -> Generator:
+    """The generator of a run, its weights checked against the run's spec.
+
+    Raises:
+        UsageError: the checkpoint is gone, damaged, or another one than the run began with.
+    """
+    if run.record.checkpoint is None:
+        raise UsageError(
+            f"{run.folder} holds scores of images that somebody else made; there is nothing to generate. "
+            "Score "
+            "them again with `selfe-eval score --images`."
+        )
+    checkpoint = find_checkpoint(run.record.checkpoint)
+    verify_checkpoint(checkpoint)
+    if checkpoint.sha256 != run.spec.checkpoint_sha256:
+        raise UsageError(
+            f"The checkpoint {run.record.checkpoint} has changed since {run.folder} was planned: expected "
+            f"{dict(run.spec.checkpoint_sha256)}, found {checkpoint.sha256}. Restore it, or start a new run."
+        )
+    overrides = SamplerOverrides(guidance=run.spec.guidance, eta=run.spec.eta, s_schedule=run.spec.s_schedule)
+    from selfe_eval.generate.selfe_checkpoint import load_selfe_generator
+
+    return load_selfe_generator(checkpoint, overrides, resolve_device(run.record.device))
+
+
+def load_scorer(detector: str, device: str) -> Scorer:
+    """The GenEval scorer with this detector.
+
+    Raises:
+        UsageError: unknown detector or device, or weights that are missing or damaged.
+    """
+    from selfe_eval.score.geneval_scorer import build_scorer
+
+    return build_scorer(detector, resolve_device(device))
+
+
+def refuse_incomplete(run: Run, summary: Summary) -> None:
+    """Fail where planned images have no score: an average over what is left would be another number.
+
+    Raises:
+        UntrustworthyError: with the number and where to look.
+    """
+    missing = num_unscored(summary)
+    if missing:
+        planned = missing + sum(row.overall.n for row in summary.rows)
+        raise UntrustworthyError(
+            f"{missing} of {planned} planned images have no score, so the run is incomplete (a missing score "
+            "is "
+            f"never counted as wrong). `selfe-eval validate {run.folder}` names them; go on with: "
+            f"{run.resume_command}"
+        )

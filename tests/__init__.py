@@ -1,0 +1,1 @@
+"""The tests; a package, so that no other distribution that installs a package `tests` is taken for it."""
