@@ -28,8 +28,9 @@ def print_comparison(comparison: Comparison, a: Summary, b: Summary, console: Co
     console.print(Text(f"A: {_named(a)}"))
     console.print(Text(f"B: {_named(b)}"))
     if comparison.rows:
+        console.print(Text("GenEval in per cent; B - A and its interval in percentage points, paired:"))
         console.print(_overall_table(comparison, a, b))
-        console.print(Text("B - A by task, in percentage points (not adjusted for looking at six tasks):"))
+        console.print(Text("B - A by task (intervals not adjusted for looking at six tasks):"))
         console.print(_task_table(comparison.rows))
     outcome = Text(comparison.outcome.replace("_", " ").upper(), style=_COLORS[comparison.outcome])
     console.print(outcome.append(f": {comparison.reason}", style="not bold default"))
@@ -45,7 +46,7 @@ def _named(summary: Summary) -> str:
 
 def _overall_table(comparison: Comparison, a: Summary, b: Summary) -> Table:
     table = _new_table("steps", "A", "B", "B - A", "95 % interval", "p (Holm)", "pairs")
-    table.add_column("outcome")
+    table.add_column("outcome", overflow="fold")
     values = [{row.steps: cells.percent(row.overall.value) for row in summary.rows} for summary in (a, b)]
     for row in comparison.rows:
         delta, ci = row.overall.delta, row.overall.ci
@@ -53,7 +54,7 @@ def _overall_table(comparison: Comparison, a: Summary, b: Summary) -> Table:
             str(row.steps),
             values[0][row.steps],
             values[1][row.steps],
-            cells.DASH if delta is None else f"{100 * delta:+.1f} pp",
+            cells.DASH if delta is None else f"{100 * delta:+.1f}",
             cells.DASH if ci is None else f"[{100 * ci[0]:+.1f}, {100 * ci[1]:+.1f}]",
             cells.DASH if row.p_adjusted is None else f"{row.p_adjusted:.2g}",
             str(row.overall.n),

@@ -107,7 +107,7 @@ class Summary:
             plain = {field.name: document[field.name] for field in fields(cls)}
             plain["rows"] = tuple(_row(row) for row in document["rows"])
             plain["verdict"] = _verdict(document["verdict"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UntrustworthyError(
                 f"The summary lacks or garbles a field: {type(error).__name__} {error}. It was edited, or "
                 "written by another version. Summarise the run again with `selfe-eval summarise RUN`."

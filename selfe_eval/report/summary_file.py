@@ -28,7 +28,7 @@ def read_summary(run: Path, *, allow_partial: bool = False) -> Summary:
     except OSError as error:
         raise _no_summary(run) from error
     try:
-        document = json.loads(content)
+        document = json.loads(content, parse_constant=_refuse_constant)
     except ValueError as error:
         raise UntrustworthyError(
             f"{path} is damaged: expected one JSON document, but {error}. Write it again with "
@@ -44,8 +44,8 @@ def read_summary(run: Path, *, allow_partial: bool = False) -> Summary:
         raise UntrustworthyError(
             f"The run {run} is partial: it covers {summary.num_prompts} prompts of the suite "
             f"{summary.suite}, or lacks images, so its numbers are not the suite's. Finish it with "
-            f"`selfe-eval resume {shlex.quote(str(run))}`, repeat it without --limit, or look at it, stamped, with "
-            "--allow-partial."
+            f"`selfe-eval resume {shlex.quote(str(run))}`, repeat it without --limit, or look at it, "
+            "stamped, with --allow-partial."
         )
     return summary
 
@@ -60,3 +60,7 @@ def _no_summary(run: Path) -> UsageError | UntrustworthyError:
         f"{run} is not a run folder: expected the files {layout.RUN_FILE} and {layout.SUMMARY_FILE} in it. "
         "Give the folder that `selfe-eval geneval` printed; runs made without --out lie in results/runs."
     )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")

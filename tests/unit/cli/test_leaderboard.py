@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from selfe_eval.cli.leaderboard import leaderboard
+from selfe_eval.errors import UntrustworthyError, UsageError
+
+FinishedRun = Callable[..., Path]
+
+
+def invoke(*arguments: str | Path) -> Result:
+    """Run the verb alone."""
+    app = typer.Typer()
+    app.command()(leaderboard)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"NO_COLOR": "1"})
+
+
+def test_table_shows_runs_and_published_rows(finished_run: FinishedRun) -> None:
+    """The default is a table of the runs with the published rows below, and a verdict for each run."""
+    a, b = finished_run("selfe-tiny", {1: 0.3, 50: 0.6}), finished_run("flow-tiny", {1: 0.1, 50: 0.6})
+    result = invoke(a, b)
+
+    assert result.exit_code == 0
+    assert "selfe-tiny: MONOTONE (delta 2.0 pp)" in result.stdout
+    assert "flow-tiny: MONOTONE" in result.stdout
+    assert "FLUX.1-dev †" in result.stdout
+    assert "\x1b[" not in result.stdout
+
+
+def test_published_rows_can_be_left_out(finished_run: FinishedRun) -> None:
+    """--no-published shows what was measured alone."""
+    assert "†" not in invoke(finished_run("a", {1: 0.3, 50: 0.6}), "--no-published").stdout
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--format", "json"]])
+def test_json_is_one_document(finished_run: FinishedRun, option: list[str]) -> None:
+    """Stdout is one JSON document that names the run folder."""
+    run = finished_run("a", {1: 0.3, 50: 0.6})
+    document = json.loads(invoke(run, *option).stdout)
+
+    assert document["runs"][0]["run"] == str(run)
+    assert len(document["published"]) == 32
+
+
+def test_csv_and_markdown_are_data_alone(finished_run: FinishedRun) -> None:
+    """The other formats can be redirected to a file as they are."""
+    run = finished_run("a", {1: 0.3, 50: 0.6})
+    rows = list(csv.reader(io.StringIO(invoke(run, "--format", "csv").stdout)))
+
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert "| a | 1 |" in invoke(run, "--format", "md", "--no-published").stdout
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    """The error names the folder and the files that were expected."""
+    result = invoke(tmp_path)
+
+    assert isinstance(result.exception, UsageError)
+    assert "run.json" in str(result.exception)
+    assert str(tmp_path) in str(result.exception)
+
+
+def test_an_unfinished_run_is_told_how_to_finish(finished_run: FinishedRun) -> None:
+    """A run without summary.json ends with the command that goes on."""
+    run = finished_run("a", {1: 0.3, 50: 0.6})
+    (run / "summary.json").unlink()
+    result = invoke(run)
+
+    assert isinstance(result.exception, UntrustworthyError)
+    assert f"selfe-eval resume {run}" in str(result.exception)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": NaN}', '{"schema_version": 99}'])
+def test_a_damaged_summary_is_refused(finished_run: FinishedRun, content: str) -> None:
+    """Broken JSON, another shape, NaN and another version are refused with the command that repairs."""
+    run = finished_run("a", {1: 0.3})
+    (run / "summary.json").write_text(content)
+    result = invoke(run)
+
+    assert isinstance(result.exception, UntrustworthyError)
+    assert "selfe-eval summarise" in str(result.exception)
+
+
+def test_partial_runs_are_barred_unless_asked_for(finished_run: FinishedRun) -> None:
+    """A partial run is refused; with --allow-partial it is shown with its stamp."""
+    run = finished_run("a", {1: 0.3, 50: 0.6}, limit=100)
+    refused = invoke(run)
+
+    assert isinstance(refused.exception, UntrustworthyError)
+    assert "--allow-partial" in str(refused.exception)
+    assert "PARTIAL" in invoke(run, "--allow-partial").stdout

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from selfe_eval.records import TASKS
+from selfe_eval.report.as_csv import leaderboard_csv
+from selfe_eval.report.as_json import geneval_document, leaderboard_document
+from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.leaderboard import print_leaderboard
+from selfe_eval.report.markdown import leaderboard_markdown
+from selfe_eval.report.published import published_rows
+from selfe_eval.report.summary import Summary
+
+MakeRun = Callable[..., ScoredRun]
+
+
+def rendered(summaries: list[Summary], width: int, *, published: bool = True) -> str:
+    """The leaderboard as plain text."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_leaderboard(summaries, published_rows() if published else (), console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(rising: Summary, width: int) -> None:
+    """Every measured number is whole and every line fits, at any width."""
+    text = rendered([rising], width)
+
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for row in rising.rows:
+        assert f"{100 * (row.overall.value or 0):.1f} ±" in text
+        assert all(f"{100 * (task.value or 0):.1f}" in text for task in row.tasks.values())
+
+
+def test_published_rows_stand_below_a_rule_with_a_dagger(rising: Summary) -> None:
+    """Measured rows come first; published ones follow a rule, are marked and explained."""
+    lines = rendered([rising], 80).splitlines()
+    rules = [index for index, line in enumerate(lines) if line.startswith("───")]
+    first_published = next(index for index, line in enumerate(lines) if "†" in line)
+
+    assert len(rules) == 2
+    assert rules[1] == first_published - 1
+    assert any("published (arXiv 2512.22374v1, Table 1), not measured here" in line for line in lines)
+    assert any(line.startswith("‡ SANA-1.5 at 2 steps") for line in lines)
+
+
+def test_runs_measured_differently_never_share_a_table(make_run: MakeRun) -> None:
+    """Another scorer, another table."""
+    one = make_run({2: 0.5, 4: 0.6}).summary
+    other = make_run({2: 0.5, 4: 0.6}, scorer={"sha256": "8"}).summary
+
+    assert rendered([one, one], 80, published=False).count("s/img") == 1
+    assert rendered([one, other], 80, published=False).count("s/img") == 2
+
+
+def test_partial_runs_are_stamped(make_run: MakeRun) -> None:
+    """A partial run says so above its table and beside its name, in the terminal and in markdown."""
+    partial = make_run({2: 0.5, 4: 0.6}, prompt_ids=tuple(range(0, 240, 3))).summary
+
+    for text in (rendered([partial], 100), leaderboard_markdown([partial], ())):
+        assert text.startswith(("PARTIAL", "**PARTIAL"))
+        assert text.count("PARTIAL") > 1
+        assert "Not a GenEval score" in text
+
+
+def test_unscored_images_are_starred(make_run: MakeRun) -> None:
+    """A star leads from n to the number of images without a score."""
+    summary = make_run({2: 0.5, 4: 0.6}, unscored=2).summary
+
+    for text in (rendered([summary], 80), leaderboard_markdown([summary], ())):
+        assert "958*" in text
+        assert "* 2 planned images have no score" in text
+
+
+def test_held_out_combinations_are_reported_apart(rising: Summary) -> None:
+    """The caption gives seen and unseen combinations at the last step count."""
+    assert "Combinations held out of training, at 50 steps" in rendered([rising], 200)
+
+
+def test_model_names_are_not_markup(make_run: MakeRun) -> None:
+    """Brackets in a name are shown, not interpreted."""
+    assert "my[red]" in rendered([make_run({2: 0.5}, model="my[red]").summary], 80, published=False)
+
+
+def test_a_task_that_is_not_there_is_a_dash(make_run: MakeRun) -> None:
+    """A run of one task shows no zero for the others, and no interval where one prompt gives none."""
+    summary = make_run({2: 0.5}, prompt_ids=(0,)).summary
+
+    assert " - " in rendered([summary], 80, published=False)
+    assert "±?" in rendered([summary], 80, published=False)
+
+
+def test_markdown_is_a_table_a_reader_can_parse(rising: Summary) -> None:
+    """Each line of a markdown table has as many cells as its heading."""
+    text = leaderboard_markdown([rising], published_rows())
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+
+    assert [len(block) for block in blocks] == [2 + 3, 2 + 32]
+    for block in blocks:
+        assert len({line.count("|") for line in block}) == 1
+
+
+def test_csv_has_numbers_and_empty_cells(rising: Summary) -> None:
+    """Measured rows carry their interval, published rows none; both name where they are from."""
+    rows = list(csv.DictReader(io.StringIO(leaderboard_csv([("runs/a", rising)], published_rows()))))
+    measured, published = rows[:3], rows[3:]
+
+    assert [float(row["value"]) for row in measured] == [row.overall.value for row in rising.rows]
+    assert {row["source"] for row in published} == {"published"}
+    assert {row["ci_low"] + row["n"] for row in published} == {""}
+    assert measured[0]["run_or_reference"] == "runs/a"
+
+
+def test_geneval_document_has_the_promised_keys(rising: Summary) -> None:
+    """The document of `geneval --json` has exactly the keys that scripts rely on."""
+    document = geneval_document(rising, run="runs/a")
+    row = document["rows"][0]
+    verdict = {"metric", "outcome", "delta", "drawdown_lower", "drawdown_upper", "gain_lower"}
+    estimate = {"value", "se", "ci", "n", "n_unscored", "n_clusters"}
+
+    assert list(document) == ["schema_version", "run", "suite", "partial", "rows", "verdict"]
+    assert set(document["verdict"]) == verdict | {"worst_pair", "reason"}
+    assert {"model", "metric", "steps", "nfe", "source", "overall", "tasks", "seconds_per_image"} <= set(row)
+    assert set(row["overall"]) == estimate
+    assert list(row["tasks"]) == list(TASKS)
+    assert isinstance(row["overall"]["ci"], list)
+
+
+def test_leaderboard_document_keeps_published_rows_apart(rising: Summary) -> None:
+    """Published rows are in a list of their own, each with its source and reference."""
+    document = leaderboard_document([("runs/a", rising)], published_rows())
+
+    assert [run["model"] for run in document["runs"]] == ["selfe-tiny"]
+    assert {row["source"] for row in document["published"]} == {"published"}
+    assert sum(row["erratum"] != "" for row in document["published"]) == 1

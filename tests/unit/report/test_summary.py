@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from selfe_eval.errors import UntrustworthyError
+from selfe_eval.records import TASKS, Suite
+from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.summary import Summary, summary_bytes
+
+MakeRun = Callable[..., ScoredRun]
+
+
+def test_summary_survives_its_file(rising: Summary) -> None:
+    """Reading summary.json gives the summary that was written."""
+    assert Summary.from_json(json.loads(summary_bytes(rising))) == rising
+
+
+def test_official_arithmetic(make_run: MakeRun, suite: Suite) -> None:
+    """The overall score is the mean over tasks of the mean over images."""
+    run = make_run({4: 0.5})
+    by_task = {task: [] for task in TASKS}  # type: dict[str, list[bool]]
+    for key, outcome in run.outcomes.items():
+        by_task[suite.prompts[key.prompt_id].task].append(bool(outcome.correct))
+    official = sum(sum(marks) / len(marks) for marks in by_task.values()) / 6
+
+    assert run.summary.rows[0].overall.value == pytest.approx(official, abs=1e-12)
+    assert list(run.summary.rows[0].tasks) == list(TASKS)
+
+
+def test_row_facts(rising: Summary) -> None:
+    """Each row carries its NFE, the median seconds without warm-up, and why images failed."""
+    row = rising.rows[1]
+
+    assert (row.steps, row.nfe) == (8, 16)
+    assert row.seconds_per_image == pytest.approx(0.08)
+    assert row.reasons == {"too_few": 960 - round((row.overall.value or 0) * 960)}
+    assert rising.verdict.outcome == "monotone"
+    assert not rising.partial
+
+
+def test_null_scores_are_unscored_and_not_partial(make_run: MakeRun) -> None:
+    """An image the scorer could not judge is counted as unscored; the run is complete."""
+    summary = make_run({4: 1.0}, unscored=3).summary
+    overall = summary.rows[0].overall
+
+    assert (overall.value, overall.n, overall.n_unscored) == (1.0, 957, 3)
+    assert summary.rows[0].reasons == {"unscored": 3}
+    assert not summary.partial
+
+
+def test_missing_records_make_the_run_partial(make_run: MakeRun) -> None:
+    """A planned image without a record is unscored and stamps the run partial."""
+    summary = make_run({4: 1.0}, missing=3).summary
+
+    assert (summary.rows[0].overall.n_unscored, summary.partial) == (3, True)
+
+
+def test_limited_run_is_partial(make_run: MakeRun) -> None:
+    """A run over some of the prompts is partial, and counts only what it planned."""
+    summary = make_run({4: 1.0}, prompt_ids=tuple(range(0, 240, 10))).summary
+
+    assert (summary.partial, summary.num_prompts) == (True, 24)
+    assert summary.rows[0].overall.n_unscored == 0
+
+
+def test_seen_and_unseen_share_their_tasks(make_run: MakeRun) -> None:
+    """Both parts are averages over the two tasks that have held-out prompts."""
+    row = make_run({4: 0.5}).summary.rows[0]
+
+    assert row.seen is not None
+    assert row.unseen is not None
+    assert (row.unseen.n_clusters, row.seen.n_clusters) == (20, 60)
+
+
+def test_suite_without_held_out_prompts_has_no_split(suite: Suite, make_run: MakeRun) -> None:
+    """No held-out prompts among those planned, no seen and unseen."""
+    assert suite.unseen
+    row = make_run({4: 0.5}, prompt_ids=tuple(range(40))).summary.rows[0]
+
+    assert (row.seen, row.unseen) == (None, None)
+
+
+def test_unmeasured_time_is_unknown(make_run: MakeRun) -> None:
+    """Where every image was a warm-up there is no time."""
+    assert make_run({4: 0.5}, prompt_ids=(0,)).summary.rows[0].seconds_per_image is None
+
+
+def test_machine_does_not_change_the_protocol(make_run: MakeRun) -> None:
+    """The scorer's device leaves its hash alone, its weights do not."""
+    cpu, gpu, other = (
+        make_run({4: 0.5}, scorer={"judge": {"sha256": weights, "device": device}}).summary.scorer_sha256
+        for weights, device in (("7", "cpu"), ("7", "cuda"), ("8", "cpu"))
+    )
+
+    assert cpu == gpu
+    assert cpu != other
+
+
+def test_not_a_number_cannot_be_written(rising: Summary) -> None:
+    """NaN in a summary is an error at writing, not a surprise at reading."""
+    row = replace(rising.rows[0], seconds_per_image=float("nan"))
+
+    with pytest.raises(ValueError, match="JSON"):
+        summary_bytes(replace(rising, rows=(row,)))
+
+
+@pytest.mark.parametrize("damage", ["schema_version", "metric", "rows", "verdict", "model"])
+def test_damaged_summary_is_refused(rising: Summary, damage: str) -> None:
+    """A summary of another version, or without a field, is refused with what to do."""
+    document = rising.as_json()
+    document.pop(damage)
+
+    with pytest.raises(UntrustworthyError, match="selfe-eval summarise"):
+        Summary.from_json(document)
+
+
+@pytest.mark.parametrize("garbage", [[1], [{}], [{"tasks": []}], "rows"])
+def test_garbled_rows_are_refused(rising: Summary, garbage: object) -> None:
+    """Rows of the wrong shape are refused, not guessed at."""
+    with pytest.raises(UntrustworthyError, match="garbles"):
+        Summary.from_json({**rising.as_json(), "rows": garbage})
