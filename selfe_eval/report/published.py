@@ -10,6 +10,9 @@ from typing import Any
 
 from selfe_eval.resources import published_dir
 
+FEATURED_MODELS = ("Self-E", "FLUX.1-dev")
+"""The model of the paper, and the many-step model whose architecture it follows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRow:
@@ -37,6 +40,11 @@ def published_rows() -> tuple[PublishedRow, ...]:
     ]
     order = list(dict.fromkeys(row.model for row in rows))
     return tuple(sorted(rows, key=lambda row: (order.index(row.model), row.steps)))
+
+
+def featured_rows() -> tuple[PublishedRow, ...]:
+    """The rows of FEATURED_MODELS: what `geneval` shows below its own."""
+    return tuple(row for row in published_rows() if row.model in FEATURED_MODELS)
 
 
 def _rows(document: Mapping[str, Any]) -> list[PublishedRow]:

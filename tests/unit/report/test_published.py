@@ -5,7 +5,7 @@ import json
 import pytest
 
 from selfe_eval.records import TASKS
-from selfe_eval.report.published import published_rows
+from selfe_eval.report.published import featured_rows, published_rows
 from selfe_eval.resources import published_dir
 
 PAPER = "self_e_2512.22374.json"
@@ -53,3 +53,10 @@ def test_table_2_has_six_rows_of_four_step_counts() -> None:
     document = json.loads((published_dir() / PAPER).read_bytes())
 
     assert [sorted(row["overall"], key=int) for row in document["table2"]] == [["2", "4", "8", "50"]] * 6
+
+
+def test_two_models_are_featured() -> None:
+    """Below a single run stand the paper's model and one peer, at all four step counts."""
+    assert [(row.model, row.steps) for row in featured_rows()] == [
+        (model, steps) for model in ("FLUX.1-dev", "Self-E") for steps in (2, 4, 8, 50)
+    ]
