@@ -12,8 +12,9 @@ from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
 from selfe.loop import LoopEvent, LoopOptions, train
 from torch import Tensor
 
-from selfe_eval.openmoji.scenes import render, sample_training_scenes
+from selfe_eval.openmoji.scenes import render
 from selfe_eval.openmoji.sprites import load_sprite_bank
+from selfe_eval.openmoji.training_scenes import sample_training_scenes
 
 CONFIG = AutoencoderConfig()
 RECIPE = AutoencoderRecipe(num_steps=2200, seed=1)

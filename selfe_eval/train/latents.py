@@ -19,8 +19,9 @@ from selfe.text import Tokeniser
 from selfe.trainer import Captioned
 from torch import Tensor
 
-from selfe_eval.openmoji.scenes import render, sample_training_scenes
+from selfe_eval.openmoji.scenes import render
 from selfe_eval.openmoji.sprites import load_sprite_bank
+from selfe_eval.openmoji.training_scenes import sample_training_scenes
 from selfe_eval.train.vocabulary import text_config
 
 CHUNK = 2048

@@ -1,0 +1,70 @@
+"""The functions behind the presets' table: each turns a TrainingJob into a finished checkpoint folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from selfe.loop import LoopEvent
+
+from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
+from selfe_eval.train.generators import PRESETS, train_generator
+from selfe_eval.train.presets import TrainingJob
+
+
+def autoencoder(job: TrainingJob) -> Path:
+    """Preset ``openmoji-autoencoder``."""
+    train_autoencoder(job.folder, on_step=_step_reporter(job, "autoencoder"))
+    return job.folder
+
+
+def warm_start(job: TrainingJob) -> Path:
+    """Preset ``tiny-warm-start``."""
+    return _generator(job, "tiny-warm-start")
+
+
+def selfe_tiny(job: TrainingJob) -> Path:
+    """Preset ``selfe-tiny``."""
+    return _generator(job, "selfe-tiny")
+
+
+def flow_tiny(job: TrainingJob) -> Path:
+    """Preset ``flow-tiny``."""
+    return _generator(job, "flow-tiny")
+
+
+def detector(job: TrainingJob) -> Path:
+    """Preset ``openmoji-detector``."""
+    from selfe_eval.train.judge_detector import DetectorPreset, train
+
+    return train(DetectorPreset(), job.folder, progress=_metrics_reporter(job, "detector"))
+
+
+def clip(job: TrainingJob) -> Path:
+    """Preset ``openmoji-clip``."""
+    from selfe_eval.train.judge_clip import ClipPreset, train
+
+    return train(ClipPreset(), job.folder, progress=_metrics_reporter(job, "clip"))
+
+
+def _generator(job: TrainingJob, name: str) -> Path:
+    coder = load_or_train_autoencoder(
+        job.folder.parent / "openmoji-autoencoder", on_step=_step_reporter(job, "autoencoder")
+    )
+    return train_generator(
+        PRESETS[name],
+        job.folder,
+        coder,
+        device=torch.device(job.device),
+        on_encode=lambda done, total: job.on_phase("encoding scenes", done, total, {}),
+        on_step=_step_reporter(job, name),
+    )
+
+
+def _step_reporter(job: TrainingJob, phase: str) -> Callable[[LoopEvent], None]:
+    return lambda event: job.on_phase(phase, event.step, event.num_steps, event.metrics)
+
+
+def _metrics_reporter(job: TrainingJob, phase: str) -> Callable[[int, int, dict[str, float]], None]:
+    return lambda step, total, metrics: job.on_phase(phase, step, total, metrics)
