@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from selfe_eval.devices import resolve_device
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.generate.checkpoints import CheckpointFolder, find_checkpoint, verify_checkpoint
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.protocol import Generator
+from selfe_eval.pipeline.found_images import NO_STEPS, FoundImages, find_images, record_images
 from selfe_eval.pipeline.generate import generate
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress
@@ -93,6 +95,76 @@ def run_stages(
     run = generate(run, suite, load_generator, progress)
     run = score(run, suite, scorer, progress)
     return summarise(run, suite)[1]
+
+
+def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
+    """Take a run, of a checkpoint or of found images, through the stages that are left.
+
+    Args:
+        run: The run; the caller holds its lock.
+        scorer: Judges the images.
+        progress: Told about every batch.
+
+    Raises:
+        UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
+    """
+    suite = suite_of(run)
+    if run.spec.source == "checkpoint":
+        return run_stages(run, suite, lambda: load_run_generator(run), scorer, progress)
+    record_images(run, found_again(run, suite))
+    return summarise(score(run, suite, scorer, progress), suite)[1]
+
+
+def found_again(run: Run, suite: Suite) -> FoundImages:
+    """The images of a run of found images, as they lie there now.
+
+    Raises:
+        UntrustworthyError: images are missing, and the run was not begun with that allowed.
+    """
+    steps = NO_STEPS if len(run.spec.steps) > 1 else run.spec.steps[0]
+    found = find_images(
+        Path(str(run.spec.images_dir)), suite, steps=steps, images_per_prompt=run.spec.images_per_prompt
+    )
+    if not run.record.partial:
+        found.refuse_incomplete()
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundImagesJob:
+    """What a caller asks of images that somebody else made."""
+
+    found: FoundImages
+    """The images."""
+    suite: Suite
+    """The prompts they were made for."""
+    model: str
+    """Name of the model as the leaderboard shows it."""
+    detector: str = "openmoji"
+    """Registry name of the detector."""
+    device: str = "auto"
+    """Where to score."""
+
+    def record(self) -> RunRecord:
+        """The run that answers it; partial where images are missing."""
+        spec = RunSpec(
+            suite=self.suite.name,
+            suite_sha256=self.suite.sha256,
+            source="images",
+            model=self.model,
+            checkpoint_sha256={},
+            images_dir=str(self.found.folder),
+            steps=self.found.steps,
+            images_per_prompt=self.found.images_per_prompt,
+            detector=self.detector,
+            batch_size=BATCH_SIZE,
+        )
+        return RunRecord(
+            spec=spec,
+            prompt_ids=select_prompts(self.suite, None),
+            partial=bool(self.found.missing),
+            device=self.device,
+        )
 
 
 def suite_of(run: Run) -> Suite:

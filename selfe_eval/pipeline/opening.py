@@ -29,6 +29,18 @@ def run_folder(record: RunRecord, out: Path | None) -> Path:
     return RUNS_FOLDER / record.spec.folder_name() if out is None else out
 
 
+def see_writable(folder: Path, record: RunRecord) -> None:
+    """Make the folder and see that it takes the run, before anything slow is loaded.
+
+    Raises:
+        UsageError: it cannot be written, is too full, or is in use.
+    """
+    with _refuse_unwritable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _held(folder, record):
+        pass
+
+
 @contextlib.contextmanager
 def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
     """Hold the run of this record: created where the folder is new or empty, else opened.
@@ -37,8 +49,7 @@ def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
         UsageError: the folder cannot be written, is in use, or holds something else.
         UntrustworthyError: a file error stopped the work inside.
     """
-    with _refuse_unwritable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    see_writable(folder, record)
     with _held(folder, record):
         run = create_or_open(folder, record)
         with stopping_well(run):

@@ -44,7 +44,7 @@ def append_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         OSError: the disk is full or not writable; then the file is as long as it was before.
     """
-    content = _lines(records)
+    content = journal_bytes(records)
     if not content:
         return
     try:
@@ -58,10 +58,11 @@ def append_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 def rewrite_journal(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Replace the whole journal in one step (used where records became stale)."""
-    atomic_write(path, _lines(records))
+    atomic_write(path, journal_bytes(records))
 
 
-def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+def journal_bytes(records: Iterable[Mapping[str, Any]]) -> bytes:
+    """The bytes of a journal that holds these records."""
     return b"".join(json.dumps(record, allow_nan=False).encode() + b"\n" for record in records)
 
 

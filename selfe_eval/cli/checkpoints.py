@@ -1,0 +1,62 @@
+"""The verb ``checkpoints``: the bundled text-to-image models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from selfe_eval.cli import options
+
+if TYPE_CHECKING:
+    from selfe_eval.generate.checkpoints import CheckpointFolder
+
+
+def checkpoints(*, as_json: options.AsJson = False) -> None:
+    """List the bundled checkpoints.
+
+    \b
+    Example:
+      selfe-eval checkpoints
+    """  # noqa: D301 - Typer needs the control character, not its spelling
+    from selfe_eval.generate.checkpoints import bundled_checkpoints
+
+    found = bundled_checkpoints()
+    if as_json:
+        entries = [_document(name, checkpoint) for name, checkpoint in found.items()]
+        typer.echo(json.dumps({"schema_version": 1, "checkpoints": entries}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("checkpoint", "suite", "objective", "images seen", "MB", "sha256"):
+        table.add_column(heading)
+    for name, checkpoint in found.items():
+        training = checkpoint.config.get("training", {})
+        weights = next(iter(checkpoint.config["files"]))
+        table.add_row(
+            name,
+            checkpoint.suite or "",
+            str(training.get("objective", "")),
+            str(training.get("images_seen", "")),
+            f"{_size_bytes(checkpoint.folder / weights) / 1e6:.1f}",
+            checkpoint.sha256[weights][:8],
+        )
+    Console().print(table)
+
+
+def _document(name: str, checkpoint: CheckpointFolder) -> dict[str, object]:
+    return {
+        "name": name,
+        "suite": checkpoint.suite,
+        "folder": str(checkpoint.folder),
+        "sha256": checkpoint.sha256,
+        "training": checkpoint.config.get("training", {}),
+    }
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

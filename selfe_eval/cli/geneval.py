@@ -1,0 +1,112 @@
+"""The verb ``geneval``: the main job, from a checkpoint to a leaderboard and a verdict."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfe_eval.cli import options
+from selfe_eval.cli.terminal import stage_progress, talk
+from selfe_eval.errors import VerdictError
+
+if TYPE_CHECKING:
+    from selfe_eval.report.summary import Summary
+    from selfe_eval.runs.run import Run
+
+
+class FailOn(Enum):
+    """Which verdicts make the command fail."""
+
+    VIOLATED = "violated"
+    INCONCLUSIVE = "inconclusive"
+
+
+_EXIT_CODES = {"violated": 10, "inconclusive": 11}
+
+
+def geneval(  # noqa: PLR0913 - the parameters are the options
+    *,
+    ckpt: options.Ckpt,
+    steps: options.Steps = "1,2,4,8,50",
+    suite: options.SuiteName = None,
+    images_per_prompt: options.ImagesPerPrompt = 4,
+    limit: options.Limit = None,
+    detector: options.DetectorName = "openmoji",
+    seed: options.Seed = 0,
+    guidance: options.Guidance = None,
+    eta: options.Eta = None,
+    s_schedule: options.SSchedule = None,
+    out: options.Out = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(help="Exit 10 if the verdict is violated; with inconclusive, also 11 if it is that."),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Generate and score images of a checkpoint at several step counts; print leaderboard and verdict.
+
+    The same command again goes on where it stopped, and ends at once where it is done.
+
+    \b
+    Examples:
+      selfe-eval geneval --ckpt selfe-tiny --steps 1,2,4,8,50
+      selfe-eval geneval --ckpt selfe-tiny --steps 1,4 --limit 60 --images-per-prompt 1
+      selfe-eval geneval --ckpt runs/mine/ema.safetensors --fail-on violated --json > result.json
+    """  # noqa: D301 - Typer needs the control character, not its spelling
+    request = options.Request(
+        ckpt=ckpt,
+        steps=steps,
+        suite=suite,
+        images_per_prompt=images_per_prompt,
+        limit=limit,
+        detector=detector,
+        seed=seed,
+        guidance=guidance,
+        eta=eta,
+        s_schedule=s_schedule,
+        device=device,
+        batch_size=batch_size,
+    )
+    from selfe_eval.pipeline.geneval import continue_run, load_scorer, refuse_incomplete
+    from selfe_eval.pipeline.opening import planned_run, run_folder, see_writable
+
+    record = options.checkpoint_record(request)
+    folder = run_folder(record, out)
+    see_writable(folder, record)
+    scorer = load_scorer(detector, device)
+    with planned_run(folder, record) as run:
+        summary = continue_run(run, scorer, stage_progress())
+    print_result(run, summary, as_json=as_json)
+    refuse_incomplete(run, summary)
+    _fail_on_verdict(summary, fail_on)
+
+
+def print_result(run: Run, summary: Summary, *, as_json: bool) -> None:
+    """The result of a finished run on stdout: the JSON document, or leaderboard and verdict."""
+    if as_json:
+        from selfe_eval.report.as_json import geneval_document
+
+        typer.echo(json.dumps(geneval_document(summary, run=str(run.folder)), allow_nan=False))
+        return
+    from rich.console import Console
+
+    from selfe_eval.report.leaderboard import print_leaderboard
+    from selfe_eval.report.published import published_rows
+
+    print_leaderboard([summary], published_rows(), Console())
+    talk(f"run: {run.folder}")
+
+
+def _fail_on_verdict(summary: Summary, fail_on: FailOn | None) -> None:
+    outcome = summary.verdict.outcome
+    counts = outcome == "violated" or fail_on is FailOn.INCONCLUSIVE
+    if fail_on is not None and outcome in _EXIT_CODES and counts:
+        raise VerdictError(
+            f"The verdict on {summary.model} is {outcome}, and --fail-on {fail_on.value} makes that count.",
+            exit_code=_EXIT_CODES[outcome],
+        )

@@ -1,0 +1,171 @@
+"""The verbs ``generate``, ``score`` and ``summarise``: the stages alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfe_eval.cli import options
+from selfe_eval.cli.geneval import print_result
+from selfe_eval.cli.terminal import stage_progress, talk
+from selfe_eval.errors import UsageError
+
+if TYPE_CHECKING:
+    from selfe_eval.pipeline.found_images import FoundImages
+
+_NUM_SHOWN = 20
+
+
+def generate(  # noqa: PLR0913 - the parameters are the options
+    *,
+    ckpt: options.Ckpt,
+    steps: options.Steps = "1,2,4,8,50",
+    suite: options.SuiteName = None,
+    images_per_prompt: options.ImagesPerPrompt = 4,
+    limit: options.Limit = None,
+    detector: options.DetectorName = "openmoji",
+    seed: options.Seed = 0,
+    guidance: options.Guidance = None,
+    eta: options.Eta = None,
+    s_schedule: options.SSchedule = None,
+    out: options.Out = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 64,
+) -> None:
+    """Plan a run and draw its images, without scoring them; prints the run folder.
+
+    \b
+    Example:
+      selfe-eval generate --ckpt selfe-tiny --steps 1,4 && selfe-eval score results/runs/...
+    """  # noqa: D301 - Typer needs the control character, not its spelling
+    request = options.Request(
+        ckpt=ckpt,
+        steps=steps,
+        suite=suite,
+        images_per_prompt=images_per_prompt,
+        limit=limit,
+        detector=detector,
+        seed=seed,
+        guidance=guidance,
+        eta=eta,
+        s_schedule=s_schedule,
+        device=device,
+        batch_size=batch_size,
+    )
+    from selfe_eval.pipeline.generate import generate as draw
+    from selfe_eval.pipeline.geneval import load_run_generator, suite_of
+    from selfe_eval.pipeline.opening import planned_run, run_folder
+
+    record = options.checkpoint_record(request)
+    with planned_run(run_folder(record, out), record) as run:
+        draw(run, suite_of(run), lambda: load_run_generator(run), stage_progress())
+    typer.echo(str(run.folder))
+
+
+def score(  # noqa: PLR0913 - the parameters are the options
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A run folder; leave out with --images.")
+    ] = None,
+    *,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Score images anybody made, in the official layout.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="With --images: the prompts they were made for; by default geneval.")
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=0, help="With --images: their step count, for the table; 0 is not said.")
+    ] = 0,
+    name: Annotated[
+        str | None, typer.Option(help="With --images: the model's name; by default the folder's.")
+    ] = None,
+    images_per_prompt: Annotated[
+        int | None, typer.Option(min=1, help="With --images: how many there should be; by default the most.")
+    ] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="With --images: score what is there, stamped partial.")
+    ] = False,
+    detector: options.DetectorName = "openmoji",
+    device: options.Device = "auto",
+    out: options.Out = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score the images of a run again, or images that anybody made, and say what is missing.
+
+    \b
+    Examples:
+      selfe-eval score results/runs/openmoji-selfe-tiny-ab12cd34
+      selfe-eval score --images my-images --suite geneval --name my-model
+    """  # noqa: D301 - Typer needs the control character, not its spelling
+    if (run is None) == (images is None):
+        raise UsageError(
+            "Give either a run folder, or --images DIR with images that somebody made; not both."
+        )
+    if run is not None:
+        _score_run(run, device)
+        return
+    from selfe_eval.pipeline.found_images import find_images
+    from selfe_eval.pipeline.geneval import FoundImagesJob, continue_run, load_scorer, refuse_incomplete
+    from selfe_eval.pipeline.opening import planned_run, run_folder
+    from selfe_eval.suites.registry import load_suite
+
+    options.check_detector(detector)
+    prompts = load_suite(suite or "geneval")
+    found = find_images(Path(str(images)), prompts, steps=steps, images_per_prompt=images_per_prompt)
+    _tell_skipped(found)
+    if not allow_partial:
+        found.refuse_incomplete()
+    record = FoundImagesJob(
+        found=found, suite=prompts, model=name or found.folder.name, detector=detector, device=device
+    ).record()
+    scorer = load_scorer(detector, device)
+    with planned_run(run_folder(record, out), record) as planned:
+        summary = continue_run(planned, scorer, stage_progress())
+    print_result(planned, summary, as_json=as_json)
+    if not allow_partial:
+        refuse_incomplete(planned, summary)
+
+
+def summarise(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    *,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compute a run's numbers from its scores, write summary.json, print leaderboard and verdict.
+
+    \b
+    Example:
+      selfe-eval summarise results/runs/openmoji-selfe-tiny-ab12cd34 --json
+    """  # noqa: D301 - Typer needs the control character, not its spelling
+    from selfe_eval.pipeline.geneval import refuse_incomplete, suite_of
+    from selfe_eval.pipeline.opening import existing_run
+    from selfe_eval.pipeline.summarise import summarise as compute
+
+    with existing_run(run) as opened:
+        done, summary = compute(opened, suite_of(opened))
+    print_result(done, summary, as_json=as_json)
+    if not (done.spec.source == "images" and done.record.partial):
+        refuse_incomplete(done, summary)
+
+
+def _score_run(folder: Path, device: str) -> None:
+    from selfe_eval.pipeline.geneval import load_scorer, suite_of
+    from selfe_eval.pipeline.opening import existing_run
+    from selfe_eval.pipeline.score import score as judge
+    from selfe_eval.runs.run import open_run
+
+    scorer = load_scorer(open_run(folder).spec.detector, device)
+    with existing_run(folder) as run:
+        judge(run, suite_of(run), scorer, stage_progress())
+    talk(f"Scored. The numbers: selfe-eval summarise {folder}")
+
+
+def _tell_skipped(found: FoundImages) -> None:
+    """Name what is not scored: the reference skips all of it in silence."""
+    for kind, names in (("missing", found.missing), ("ignored", found.ignored)):
+        for entry in names[:_NUM_SHOWN]:
+            talk(f"{kind}: {entry}")
+        if len(names) > _NUM_SHOWN:
+            talk(f"{kind}: and {len(names) - _NUM_SHOWN} more")
