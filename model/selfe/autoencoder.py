@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's standard name
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) -> the same shape."""
-        return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
+        change: Tensor = self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
+        return x + change
 
 
 class Autoencoder(nn.Module):
@@ -81,18 +82,19 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(config.latent_channels))
         self.register_buffer("latent_std", torch.ones(config.latent_channels))
 
-    def encode(self, images_BCHW: Tensor) -> Tensor:  # noqa: N803 - shape suffix
-        """float (B, 3, H, W) in [-1, 1] -> standardised latents (B, 16, H/8, W/8)."""
-        z = self.encoder(images_BCHW)
+    def encode(self, images_BCHW: Tensor) -> Tensor:
+        """Float (B, 3, H, W) in [-1, 1] -> standardised latents (B, 16, H/8, W/8)."""
+        z: Tensor = self.encoder(images_BCHW)
         return (z - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
-    def decode(self, latents_BChw: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+    def decode(self, latents_BChw: Tensor) -> Tensor:
         """Standardised latents (B, 16, h, w) -> float (B, 3, 8h, 8w), near [-1, 1] but not clamped."""
         z = latents_BChw * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
-        return self.decoder(z)
+        images: Tensor = self.decoder(z)
+        return images
 
     @torch.no_grad()
-    def standardise_on(self, images_BCHW: Tensor) -> None:  # noqa: N803 - shape suffix
+    def standardise_on(self, images_BCHW: Tensor) -> None:
         """Set latent_mean and latent_std from a sample of images, so that ``encode`` gives unit variance."""
         z = self.encoder(images_BCHW).float()
         self.latent_mean.copy_(z.mean(dim=(0, 2, 3)))
@@ -109,12 +111,12 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def patchify(latents_BChw: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+def patchify(latents_BChw: Tensor) -> Tensor:
     """(B, C, h, w) -> tokens (B, h/2 * w/2, 4C): 2 x 2 patches in row order, channel-major inside a patch."""
     return F.pixel_unshuffle(latents_BChw, 2).flatten(2).transpose(1, 2)
 
 
-def unpatchify(tokens_BLD: Tensor, height: int, width: int) -> Tensor:  # noqa: N803 - shape suffix
+def unpatchify(tokens_BLD: Tensor, height: int, width: int) -> Tensor:
     """Inverse of ``patchify``: (B, L, 4C) -> (B, C, height, width), sizes in latent positions."""
     batch, _, dims = tokens_BLD.shape
     grid = tokens_BLD.transpose(1, 2).reshape(batch, dims, height // 2, width // 2)

@@ -39,7 +39,7 @@ class AutoencoderRecipe:
     """Of the initial weights and the latent noise."""
 
 
-def edge_loss(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+def edge_loss(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
     """Mean absolute difference of horizontal and of vertical finite differences, summed."""
     horizontal = (a_BCHW[..., 1:] - a_BCHW[..., :-1]) - (b_BCHW[..., 1:] - b_BCHW[..., :-1])
     vertical = (a_BCHW[..., 1:, :] - a_BCHW[..., :-1, :]) - (b_BCHW[..., 1:, :] - b_BCHW[..., :-1, :])

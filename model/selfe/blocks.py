@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's standard name
+from torch.nn import functional as F
 
 from selfe.embeddings import rotate
 
@@ -23,18 +23,18 @@ class QKNorm(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(head_size))
 
-    def forward(self, x_BHLK: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+    def forward(self, x_BHLK: Tensor) -> Tensor:
         """(B, H, L, K) -> the same shape and dtype."""
         return F.rms_norm(x_BHLK, self.scale.shape, self.scale.to(x_BHLK.dtype), eps=1e-6)
 
 
-def modulate(x_BLD: Tensor, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+def modulate(x_BLD: Tensor, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:
     """(1 + scale) * layer_norm(x) + shift, without learned affine parameters."""
     normed = F.layer_norm(x_BLD, x_BLD.shape[-1:], eps=1e-6)
     return torch.addcmul(shift_BD[:, None], normed, 1.0 + scale_BD[:, None])
 
 
-def split_heads(qkv_BLX: Tensor, num_heads: int) -> tuple[Tensor, Tensor, Tensor]:  # noqa: N803 - shape suffix
+def split_heads(qkv_BLX: Tensor, num_heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """(B, L, 3D) -> queries, keys, values, each (B, H, L, K)."""
     batch, length, _ = qkv_BLX.shape
     q, k, v = qkv_BLX.view(batch, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
@@ -67,7 +67,7 @@ class Stream(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
         )
 
-    def queries_keys_values(self, x_BLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: N803
+    def queries_keys_values(self, x_BLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Modulated tokens (B, L, D) -> normalised queries and keys, and values, each (B, H, L, K)."""
         q, k, v = split_heads(self.qkv(x_BLD), self.num_heads)
         return self.query_norm(q), self.key_norm(k), v
@@ -95,8 +95,8 @@ class DoubleStreamBlock(nn.Module):
             torch.cat([q_t, q_i], dim=2), torch.cat([k_t, k_i], dim=2), torch.cat([v_t, v_i], dim=2), rotary
         )
         num_text = text_BTD.shape[1]
-        image_BID = _finish_stream(self.image, image_BID, attended[:, num_text:], of_image)  # noqa: N806
-        text_BTD = _finish_stream(self.text, text_BTD, attended[:, :num_text], of_text)  # noqa: N806
+        image_BID = _finish_stream(self.image, image_BID, attended[:, num_text:], of_image)
+        text_BTD = _finish_stream(self.text, text_BTD, attended[:, :num_text], of_text)
         return image_BID, text_BTD
 
 
@@ -121,10 +121,12 @@ class SingleStreamBlock(nn.Module):
         self.key_norm = QKNorm(width // num_heads)
         self.outputs = nn.Linear(5 * width, width)
 
-    def forward(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], rotary: Tensor) -> Tensor:  # noqa: N803
+    def forward(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], rotary: Tensor) -> Tensor:
         """(B, L, D) -> the same shape; ``modulation`` is 3 tensors (B, D)."""
         shift, scale, gate = modulation
-        qkv, hidden = self.inputs(modulate(x_BLD, shift, scale)).split([3 * self.width, 4 * self.width], dim=-1)
+        qkv, hidden = self.inputs(modulate(x_BLD, shift, scale)).split(
+            [3 * self.width, 4 * self.width], dim=-1
+        )
         q, k, v = split_heads(qkv, self.num_heads)
         attended = attend(self.query_norm(q), self.key_norm(k), v, rotary)
         joined = torch.cat([attended, F.gelu(hidden, approximate="tanh")], dim=-1)

@@ -161,7 +161,9 @@ def _half(tensor: Tensor) -> Tensor:
 
 def _load_strictly(module: torch.nn.Module, tensors: Mapping[str, Tensor], prefix: str, path: Path) -> None:
     own = {
-        name.removeprefix(prefix): tensor.float() for name, tensor in tensors.items() if name.startswith(prefix)
+        name.removeprefix(prefix): tensor.float()
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
     }
     try:
         module.load_state_dict(own, strict=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's standard name
+from torch.nn import functional as F
 
 from selfe.blocks import DoubleStreamBlock, SingleStreamBlock, modulate
 from selfe.embeddings import NUM_FREQUENCIES, TwoLayer, rotary_table, sinusoid, token_positions
@@ -42,7 +42,11 @@ class DenoiserConfig:
 
     def __post_init__(self) -> None:
         head_size = self.width // self.num_heads
-        if self.width % self.num_heads or sum(self.rope_dims) != head_size or any(d % 2 for d in self.rope_dims):
+        if (
+            self.width % self.num_heads
+            or sum(self.rope_dims) != head_size
+            or any(d % 2 for d in self.rope_dims)
+        ):
             raise ValueError(
                 f"rope_dims must be even and sum to the head size width / num_heads; "
                 f"got rope_dims {self.rope_dims}, width {self.width}, num_heads {self.num_heads}."
@@ -59,19 +63,19 @@ class Modulation(nn.Module):
         self.counts = counts
         self.shared = config.modulation == "shared"
         if self.shared:
-            self.maps = nn.ModuleList([nn.Linear(config.width, max(counts) * config.width)])
+            self.maps = nn.ModuleList([_zero_linear(config.width, max(counts) * config.width)])
             self.offsets = nn.ParameterList([torch.zeros(count * config.width) for count in counts])
         else:
-            self.maps = nn.ModuleList([nn.Linear(config.width, count * config.width) for count in counts])
-        for linear in self.maps:
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+            self.maps = nn.ModuleList([_zero_linear(config.width, count * config.width) for count in counts])
 
-    def forward(self, e_BD: Tensor) -> list[tuple[Tensor, ...]]:  # noqa: N803 - shape suffix
+    def forward(self, e_BD: Tensor) -> list[tuple[Tensor, ...]]:
         """(B, D) -> for each block its tuple of (B, D) tensors."""
-        e_BD = F.silu(e_BD)  # noqa: N806
+        e_BD = F.silu(e_BD)
         if not self.shared:
-            return [linear(e_BD).chunk(count, dim=-1) for linear, count in zip(self.maps, self.counts, strict=True)]
+            return [
+                linear(e_BD).chunk(count, dim=-1)
+                for linear, count in zip(self.maps, self.counts, strict=True)
+            ]
         common = self.maps[0](e_BD)
         return [
             (common[:, : offset.shape[0]] + offset.to(common.dtype)).chunk(count, dim=-1)
@@ -109,7 +113,7 @@ class Denoiser(nn.Module):
                 nn.init.zeros_(module.bias)
         nn.init.zeros_(self.final_modulation.weight)
 
-    def forward(self, x_t: Tensor, t: Tensor, s: Tensor, text_BTX: Tensor, pooled_BX: Tensor) -> Tensor:  # noqa: N803
+    def forward(self, x_t: Tensor, t: Tensor, s: Tensor, text_BTX: Tensor, pooled_BX: Tensor) -> Tensor:
         """Noisy tokens (B, I, P), times (B,), text tokens (B, T, X) and pooled text (B, X) -> output (B, I, P)."""
         rows, columns = self.config.grid
         rotary = _rotary(text_BTX.shape[1], rows, columns, self.config.rope_dims).to(x_t.device)
@@ -125,6 +129,13 @@ class Denoiser(nn.Module):
         shift, scale = self.final_modulation(F.silu(e)).chunk(2, dim=-1)
         out: Tensor = self.image_out(modulate(joint[:, text.shape[1] :], shift, scale))
         return out
+
+
+def _zero_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
+    linear = nn.Linear(num_inputs, num_outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 @lru_cache(maxsize=16)

@@ -23,7 +23,5 @@ def decay_at(step: int, decay: float) -> float:
 
 @torch.no_grad()
 def update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * model, parameter by parameter."""
-    torch._foreach_lerp_(  # noqa: SLF001 - the fused form of the line above; torch.optim.swa_utils uses it too
-        list(average.parameters()), [p.detach() for p in model.parameters()], 1.0 - decay
-    )
+    """Average <- decay * average + (1 - decay) * model, parameter by parameter."""
+    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in model.parameters()], 1.0 - decay)

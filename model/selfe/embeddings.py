@@ -33,7 +33,7 @@ class TwoLayer(nn.Module):
         return out
 
 
-def rotary_table(positions_LA: Tensor, axis_dims: tuple[int, ...]) -> Tensor:  # noqa: N803 - shape suffix
+def rotary_table(positions_LA: Tensor, axis_dims: tuple[int, ...]) -> Tensor:
     """Positions (L, axes) -> cosines and sines (2, L, K/2) of the rotary angles; K = sum of axis_dims, theta 10,000."""
     angles = []
     for axis, dims in enumerate(axis_dims):
@@ -43,7 +43,7 @@ def rotary_table(positions_LA: Tensor, axis_dims: tuple[int, ...]) -> Tensor:  #
     return torch.stack([angle_LK.cos(), angle_LK.sin()]).float()
 
 
-def rotate(x_BHLK: Tensor, table: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+def rotate(x_BHLK: Tensor, table: Tensor) -> Tensor:
     """Turn each pair (x[i], x[i + K/2]) by its token's angles; norms are kept, dot products see position differences."""
     cos, sin = table.to(x_BHLK.dtype)
     first, second = x_BHLK.chunk(2, dim=-1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def expand(t_B: Tensor, x: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+def expand(t_B: Tensor, x: Tensor) -> Tensor:
     """(B,) -> (B, 1, ..., 1) with as many dimensions as x."""
     return t_B.view(-1, *[1] * (x.ndim - 1))
 
@@ -20,7 +20,7 @@ def noised(x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
 
 
 def evaluation_weight(t: Tensor, s: Tensor) -> Tensor:
-    """beta = lambda / (1 + lambda) = (t - s) / (1 - 2s + st), in [0, 1], for 0 <= s <= t <= 1 (Eq. 17).
+    """Beta = lambda / (1 + lambda) = (t - s) / (1 - 2s + st), in [0, 1], for 0 <= s <= t <= 1 (Eq. 17).
 
     lambda = t/(1-t) - s/(1-s) itself is infinite at t = 1; beta is 1 there, 0 at s = t, and 0 by definition at s = t = 1.
     """

@@ -1,7 +1,7 @@
 """Prompts in, pictures out, at any number of steps.
 
-    pipeline = AnyStepPipeline.load("model/checkpoints/selfe-tiny")
-    images = pipeline(["a photo of a red car"], seeds=[7], num_steps=2)      # uint8 (1, 3, 64, 64)
+pipeline = AnyStepPipeline.load("model/checkpoints/selfe-tiny")
+images = pipeline(["a photo of a red car"], seeds=[7], num_steps=2)      # uint8 (1, 3, 64, 64)
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class AnyStepPipeline:
             ValueError: prompts and seeds differ in number, a prompt is too long, or num_steps < 1.
         """
         if len(prompts) != len(seeds):
-            raise ValueError(f"Expected one seed for each prompt, found {len(prompts)} prompts and {len(seeds)} seeds.")
+            raise ValueError(
+                f"Expected one seed for each prompt, found {len(prompts)} prompts and {len(seeds)} seeds."
+            )
         options = options or self.sampler
         tokens = self._tokenise(list(prompts)).to(self.device)
         rows, columns = self._grid

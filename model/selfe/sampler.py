@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -45,7 +46,9 @@ class SamplerOptions:
         if not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"eta must lie in [0, 1]; got {self.eta}.")
         if isinstance(self.s_schedule, float | int) and not 0.0 <= self.s_schedule <= 1.0:
-            raise ValueError(f"s_schedule must be 'next', 'current' or a number in [0, 1]; got {self.s_schedule}.")
+            raise ValueError(
+                f"s_schedule must be 'next', 'current' or a number in [0, 1]; got {self.s_schedule}."
+            )
 
 
 def second_time(t: float, t_next: float, options: SamplerOptions, *, num_steps: int) -> float:
@@ -71,7 +74,9 @@ def noise_split(t: float, u: float, eta: float, rule: NoiseRule) -> tuple[float,
     return b, math.sqrt(max(0.0, u * u - b * b))
 
 
-def jump(x_t: Tensor, clean: Tensor, fresh: Tensor | None, t: float, u: float, split: tuple[float, float]) -> Tensor:
+def jump(
+    x_t: Tensor, clean: Tensor, fresh: Tensor | None, t: float, u: float, split: tuple[float, float]
+) -> Tensor:
     """x_u = (1 - u) xhat0 + b epshat + c n, with epshat = (x_t - (1 - t) xhat0) / t."""
     b, c = split
     predicted_noise = (x_t - (1.0 - t) * clean) / t
@@ -98,7 +103,7 @@ def sample(
         raise ValueError(f"num_steps must be at least 1; got {num_steps}.")
     times = time_grid(num_steps, mu=mu).tolist()
     x = per_image_noise(generators, shape, device)
-    for t, u in zip(times[:-1], times[1:], strict=True):
+    for t, u in pairwise(times):
         xhat0 = clean(x, t, second_time(t, u, options, num_steps=num_steps))
         split = noise_split(t, u, options.eta, options.noise_rule) if u > 0.0 else (0.0, 0.0)
         fresh = per_image_noise(generators, shape, device) if split[1] > 0.0 else None
@@ -106,12 +111,16 @@ def sample(
     return x
 
 
-def per_image_noise(generators: Sequence[torch.Generator], shape: tuple[int, int], device: torch.device) -> Tensor:
+def per_image_noise(
+    generators: Sequence[torch.Generator], shape: tuple[int, int], device: torch.device
+) -> Tensor:
     """The next standard normal (L, D) of every image's own generator, (B, L, D)."""
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(device)
 
 
-def guided(conditional_and_null: Callable[[Tensor, float, float], tuple[Tensor, Tensor]], omega: float) -> CleanFunction:
+def guided(
+    conditional_and_null: Callable[[Tensor, float, float], tuple[Tensor, Tensor]], omega: float
+) -> CleanFunction:
     """A clean function with EP-CFG, from one that returns the conditional and the null prediction of one batch."""
 
     def clean(x_t: Tensor, t: float, s: float) -> Tensor:

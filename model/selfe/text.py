@@ -1,8 +1,9 @@
 """The bundled models' text encoder: a word-level vocabulary and a small transformer, trained with the denoiser.
 
-The vocabulary is a list of phrases ("traffic light" and "left of" are one token each, "dog|dogs" are two spellings of one
-token); the longest phrase wins, and the words of ``silent`` ("a", "photo", ...) carry nothing and are dropped. Text is short and its order matters ("a dog left of a
-cat"), so tokens get learned positions here: the denoiser itself sees all text at position zero, as in FLUX.
+The vocabulary is a list of phrases ("traffic light" and "left of" are one token each, "dog|dogs" are two
+spellings of one token); the longest phrase wins, and the words of ``silent`` ("a", "photo", ...) carry nothing
+and are dropped. Text is short and its order matters ("a dog left of a cat"), so tokens get learned positions
+here: the denoiser itself sees all text at position zero, as in FLUX.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Tokeniser:
 
     def __init__(self, config: TextConfig) -> None:
         self._numbers = {
-            spelling: NUM_SPECIAL + i for i, phrase in enumerate(config.phrases) for spelling in phrase.split("|")
+            spelling: NUM_SPECIAL + i
+            for i, phrase in enumerate(config.phrases)
+            for spelling in phrase.split("|")
         }
         self._silent = frozenset(config.silent)
         self._longest = max(len(spelling.split()) for spelling in self._numbers)
@@ -105,7 +108,7 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.5)
         nn.init.normal_(self.position, std=0.1)
 
-    def forward(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:  # noqa: N803 - shape suffix
+    def forward(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
         """int64 (B, T) -> text tokens (B, T, X) and their mean over the real tokens (B, X)."""
         x = self.embedding(tokens_BT) + self.position
         for layer in self.layers:
@@ -116,7 +119,7 @@ class TextEncoder(nn.Module):
         return x, pooled
 
 
-def null_tokens(tokens_BT: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+def null_tokens(tokens_BT: Tensor) -> Tensor:
     """The null prompt phi in the shape of the given tokens."""
     phi = torch.full_like(tokens_BT, PAD)
     phi[:, 0] = NULL

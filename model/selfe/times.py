@@ -32,7 +32,7 @@ def mu_of_length(
 
 
 def warp(t: Tensor, mu: float) -> Tensor:
-    """t -> e^mu / (e^mu + 1/t - 1) (S.11): an increasing map of [0, 1] onto itself that favours noisy times for mu > 0."""
+    """T -> e^mu / (e^mu + 1/t - 1) (S.11): an increasing map of [0, 1] onto itself that favours noisy times for mu > 0."""
     shift = math.exp(mu)
     return shift * t / (shift * t + 1.0 - t)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
 from rich.console import Console
@@ -65,7 +65,7 @@ class PhaseDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, int] = {}
 
-    def __enter__(self) -> PhaseDisplay:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

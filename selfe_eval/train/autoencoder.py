@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+
 from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
 from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
 from selfe.loop import LoopEvent, LoopOptions, train
-from torch import Tensor
-
 from selfe_eval.openmoji.scenes import render
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.openmoji.training_scenes import sample_training_scenes
 
 CONFIG = AutoencoderConfig()
-RECIPE = AutoencoderRecipe(num_steps=2200, seed=1)
+RECIPE = AutoencoderRecipe(num_steps=1800, seed=1)
 BATCH_SIZE = 32
 WEIGHTS_FILE = "autoencoder.safetensors"
 STATISTICS_SCENES = 1024

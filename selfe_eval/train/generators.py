@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
 from selfe.autoencoder import Autoencoder
 from selfe.checkpoint import Checkpoint, save_checkpoint
 from selfe.denoiser import DenoiserConfig
@@ -21,9 +22,8 @@ from selfe.model import ModelConfig
 from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerOptions
 from selfe.trainer import ModelTraining, ObjectiveName, Recipe
-
+from selfe_eval.generate.sample_grid import save_sample_grid
 from selfe_eval.train.latents import load_pool
-from selfe_eval.train.sample_grid import save_sample_grid
 from selfe_eval.train.vocabulary import text_config
 
 SUITE = "openmoji"

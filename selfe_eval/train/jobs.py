@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from selfe.loop import LoopEvent
 
+from selfe.loop import LoopEvent
 from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
 from selfe_eval.train.generators import PRESETS, train_generator
 from selfe_eval.train.presets import TrainingJob

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+
 from selfe.autoencoder import Autoencoder, patchify, to_unit_range
 from selfe.loop import step_generator
 from selfe.text import Tokeniser
 from selfe.trainer import Captioned
-from torch import Tensor
-
 from selfe_eval.openmoji.scenes import render
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.openmoji.training_scenes import sample_training_scenes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from selfe.text import TextConfig
-
 from selfe_eval.records import COLORS, RELATIONS
 from selfe_eval.suites.vocabulary import CLASSES, plural
 

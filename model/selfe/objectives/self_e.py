@@ -35,9 +35,7 @@ def self_e(model: ConditionalModel, ema: ConditionalModel, batch: TrainingBatch)
         xhat0 = predicted_clean(output.detach(), x_t, batch.t, kind)
         delta = evaluation_direction(model, ema, xhat0, batch)
         target = self_evaluated_target(batch.x0, xhat0 - delta, evaluation_weight(batch.t, batch.s))
-    loss = velocity_loss(
-        output, target_x0=target, x0=batch.x0, eps=batch.eps, t=batch.t, kind=kind
-    ).mean()
+    loss = velocity_loss(output, target_x0=target, x0=batch.x0, eps=batch.eps, t=batch.t, kind=kind).mean()
     return ObjectiveResult(
         loss=loss,
         metrics={

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
+
 from selfe.ema import averaged_copy
 from selfe.model import ConditionalModel
 from selfe.objectives.batch import TrainingBatch
@@ -71,7 +72,7 @@ def test_beta_at_the_ends() -> None:
 
 
 def test_beta_is_lambda_over_one_plus_lambda() -> None:
-    """beta agrees with the paper's lambda (Eq. 17) wherever lambda is finite."""
+    """Beta agrees with the paper's lambda (Eq. 17) wherever lambda is finite."""
     grid = torch.linspace(0.0, 0.98, 50, dtype=torch.float64)
     t, s = torch.meshgrid(grid, grid, indexing="ij")
     t, s = t[s <= t], s[s <= t]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor
+
 from selfe.sampler import NoiseRule, SamplerOptions, guided, noise_split, sample, second_time
 from selfe.times import time_grid
-from torch import Tensor
 
 SHAPE = (4, 8)
 CPU = torch.device("cpu")
@@ -47,7 +49,7 @@ def test_variance_of_a_gaussian_with_its_exact_posterior_mean(rule: NoiseRule, e
     mean, variance = 0.7, 0.25
     times = time_grid(1000, mu=0.0).tolist()
     m, v = 0.0, 1.0
-    for t, u in zip(times[:-1], times[1:], strict=True):
+    for t, u in pairwise(times):
         marginal = (1 - t) ** 2 * variance + t * t
         gain = (1 - t) * variance / marginal  # E[x0|x] = mean + gain (x - (1-t) mean)
         b, c = noise_split(t, u, eta, rule) if u > 0 else (0.0, 0.0)
@@ -63,7 +65,9 @@ def test_variance_of_a_gaussian_with_its_exact_posterior_mean(rule: NoiseRule, e
 @pytest.mark.parametrize("rule", ["ddpm", "heuristic"])
 @pytest.mark.parametrize(("t", "u"), [(1.0, 0.6), (0.8, 0.5), (0.5, 0.1), (0.3, 0.29)])
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-def test_a_jump_from_the_posterior_keeps_the_marginal(rule: NoiseRule, t: float, u: float, eta: float) -> None:
+def test_a_jump_from_the_posterior_keeps_the_marginal(
+    rule: NoiseRule, t: float, u: float, eta: float
+) -> None:
     """If x0 is drawn from p(x0 | x_t), then x_u has the forward marginal: the weights obey b^2 + c^2 = u^2, for every eta."""
     b, c = noise_split(t, u, eta, rule)
 
@@ -86,7 +90,9 @@ def test_heuristic_rule_keeps_u_squared_over_t() -> None:
     assert c == pytest.approx(math.sqrt(0.12))
 
 
-@pytest.mark.parametrize(("schedule", "expected"), [("next", 0.2), ("current", 0.8), (0.0, 0.2), (0.5, 0.5), (1.0, 0.8)])
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [("next", 0.2), ("current", 0.8), (0.0, 0.2), (0.5, 0.5), (1.0, 0.8)]
+)
 def test_second_time_lies_between_the_step_ends(schedule: str | float, expected: float) -> None:
     """s_k is t_{k+1} for ``next``, t_k for ``current``, and interpolates for a number."""
     options = SamplerOptions(s_schedule=schedule)  # type: ignore[arg-type]
@@ -120,7 +126,7 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
 
 
 def test_guidance_one_is_the_conditional_prediction_and_energy_is_kept() -> None:
-    """omega = 1 gives y_c; for any omega each sample keeps the norm of y_c."""
+    """Omega = 1 gives y_c; for any omega each sample keeps the norm of y_c."""
     generator = torch.Generator().manual_seed(0)
     conditional = torch.randn(3, *SHAPE, generator=generator)
     unconditional = torch.randn(3, *SHAPE, generator=generator)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+
 from selfe.loop import METRICS_FILE, LoopOptions, train
 from selfe.trainer import ModelTraining, ObjectiveName, Recipe
 

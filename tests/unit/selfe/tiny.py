@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from selfe.denoiser import DenoiserConfig
 from selfe.loop import step_generator
 from selfe.model import ModelConfig
