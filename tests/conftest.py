@@ -1,0 +1,53 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights in the real format: 64 px, a fraction of a second for a batch."""
+    import torch
+
+    from selfe.autoencoder import Autoencoder, AutoencoderConfig
+    from selfe.checkpoint import Checkpoint, save_checkpoint
+    from selfe.denoiser import DenoiserConfig
+    from selfe.model import ConditionalModel, ModelConfig
+    from selfe.sampler import SamplerOptions
+    from selfe.text import TextConfig
+
+    torch.manual_seed(0)
+    config = ModelConfig(
+        denoiser=DenoiserConfig(
+            width=32,
+            num_heads=2,
+            num_double=1,
+            num_single=1,
+            rope_dims=(4, 6, 6),
+            text_width=32,
+            grid=(4, 4),
+            modulation="shared",
+        ),
+        text=TextConfig(
+            phrases=("dog", "red"), silent=("a", "photo", "of"), num_tokens=24, width=32, num_layers=1
+        ),
+        parametrisation="x0",
+    )
+    sizes = AutoencoderConfig(encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8))
+    folder = tmp_path_factory.mktemp("checkpoints") / "random"
+    save_checkpoint(
+        folder,
+        Checkpoint(
+            name="random",
+            suite="openmoji",
+            model=ConditionalModel(config),
+            autoencoder=Autoencoder(sizes),
+            sampler=SamplerOptions(guidance=2.0),
+            training={"objective": "none"},
+            sha256="",
+        ),
+    )
+    return folder

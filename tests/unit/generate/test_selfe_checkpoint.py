@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selfe_eval.errors import UsageError
+from selfe_eval.generate.checkpoints import find_checkpoint
+from selfe_eval.generate.overrides import SamplerOverrides
+from selfe_eval.generate.selfe_checkpoint import load_selfe_generator
+
+PROMPTS = ["a photo of a dog", "a photo of a red dog"]
+
+
+def test_a_checkpoint_draws_rgb_images_and_the_same_ones_again(random_checkpoint: Path) -> None:
+    """Images are uint8 (B, H, W, 3); the same seeds give the same bits, other seeds give others."""
+    generator = load_selfe_generator(find_checkpoint(str(random_checkpoint)), SamplerOverrides())
+    first = generator.generate(PROMPTS, [1, 2], 2)
+    assert first.shape == (2, 64, 64, 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, generator.generate(PROMPTS, [1, 2], 2))
+    assert not np.array_equal(first, generator.generate(PROMPTS, [1, 3], 2))
+
+
+def test_overrides_reach_the_sampler(random_checkpoint: Path) -> None:
+    """Guidance 1 halves the network evaluations, and the description says what was used."""
+    checkpoint = find_checkpoint(str(random_checkpoint))
+    assert load_selfe_generator(checkpoint, SamplerOverrides()).nfe(4) == 8
+    changed = load_selfe_generator(checkpoint, SamplerOverrides(guidance=1.0, s_schedule="0.5"))
+    assert changed.nfe(4) == 4
+    assert changed.describe()["sampler"]["s_schedule"] == 0.5
+
+
+def test_weights_of_another_network_are_a_usage_error(random_checkpoint: Path, tmp_path: Path) -> None:
+    """A checkpoint whose files do not fit together ends in our error, not in a traceback."""
+    folder = Path(shutil.copytree(random_checkpoint, tmp_path / "copy"))
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"num_layers": 1', '"num_layers": 2'))
+    with pytest.raises(UsageError, match="does not fit"):
+        load_selfe_generator(find_checkpoint(str(folder)), SamplerOverrides())
