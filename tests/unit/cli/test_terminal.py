@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from selfe_eval.cli import terminal
+from selfe_eval.cli.terminal import BarProgress, LineProgress, stage_progress
+from selfe_eval.pipeline.progress import Progress
+
+
+def work(progress: Progress) -> None:
+    progress.start("generate", total=10, done=4)
+    progress.advance(3, "2 steps")
+    progress.advance(3, "4 steps")
+    progress.finish()
+
+
+def test_without_a_terminal_there_are_plain_lines_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs get lines without control characters, and stdout stays free for data."""
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
+    progress = stage_progress()
+    assert isinstance(progress, LineProgress)
+    work(progress)
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == "generate: 4 of 10 images are there"
+    assert lines[1].startswith("generate: 7 of 10 (2 steps, ")
+    assert lines[-1].startswith("generate: 10 of 10 in ")
+    assert "\x1b" not in err
+
+
+def test_lines_are_rare(capsys: pytest.CaptureFixture[str]) -> None:
+    """Between the first and the last line there is one every few seconds, not one a batch."""
+    work(LineProgress())
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_terminal_gets_bars() -> None:
+    """On a terminal each stage has a bar that ends where the work ended."""
+    stream = io.StringIO()
+    work(BarProgress(Console(file=stream, force_terminal=True, width=100)))
+    assert "generate" in stream.getvalue()
+    assert "10/10" in stream.getvalue()
