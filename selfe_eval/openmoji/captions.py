@@ -63,6 +63,4 @@ def _prompt(
     include: tuple[Requirement, ...],
     exclude: tuple[Requirement, ...] = (),
 ) -> Prompt:
-    return Prompt(
-        prompt_id=prompt_id, task=task, text=f"a photo of {what}", include=include, exclude=exclude
-    )
+    return Prompt(prompt_id=prompt_id, task=task, text=f"a photo of {what}", include=include, exclude=exclude)

@@ -82,5 +82,6 @@ def _rasterise(svg: str) -> Image.Image:
 def _at_all_sizes(image: Image.Image, box: tuple[int, int, int, int]) -> list[np.ndarray]:
     premultiplied = image.crop(box).convert("RGBa")
     return [
-        np.asarray(premultiplied.resize((side, side), Image.Resampling.BOX).convert("RGBA")) for side in SIZES_PX
+        np.asarray(premultiplied.resize((side, side), Image.Resampling.BOX).convert("RGBA"))
+        for side in SIZES_PX
     ]

@@ -82,7 +82,7 @@ def draw_contents(num_scenes: int, generator: torch.Generator, *, include_held_o
 
 
 def held_out(contents: Contents) -> Tensor:
-    """bool (N,): which rows show a held-out combination."""
+    """Bool (N,): which rows show a held-out combination."""
     color, pair, relation = _held_out_tables()
     first, second = contents.classes.unbind(1)
     task = contents.task
@@ -147,7 +147,9 @@ def prompts_of(contents: Contents) -> list[Prompt]:
     return [_prompt(number, *row) for number, row in enumerate(rows)]
 
 
-def _prompt(number: int, task: int, classes: list[int], paints: list[int], count: int, relation: int) -> Prompt:
+def _prompt(
+    number: int, task: int, classes: list[int], paints: list[int], count: int, relation: int
+) -> Prompt:
     first, second = (CLASSES[index] for index in classes)
     color, other = (COLORS[index] for index in paints)
     if task == SINGLE:
@@ -207,7 +209,7 @@ def _slot_colors(contents: Contents) -> Tensor:
 
 @cache
 def _held_out_tables() -> tuple[Tensor, Tensor, Tensor]:
-    """bool tables (80, 10), (80, 80) and (80, 4)."""
+    """Bool tables (80, 10), (80, 80) and (80, 4)."""
     color = torch.tensor([[held_out_class_color(name, color) for color in COLORS] for name in CLASSES])
     pair = torch.tensor([[held_out_class_pair(a, b) for b in CLASSES] for a in CLASSES])
     relation = torch.tensor([[held_out_class_relation(name, r) for r in RELATIONS] for name in CLASSES])
