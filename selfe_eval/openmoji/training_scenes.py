@@ -56,7 +56,7 @@ def sample_training_scenes(
     """Draw captioned scenes, the same for the same (num_scenes, seed) everywhere.
 
     Args:
-        num_scenes: N.
+        num_scenes: N, at least 1.
         seed: Of all draws.
         include_held_out: Whether combinations that selfe_eval.suites.heldout names may appear.
         device: Where the scenes' tensors go; the draws are made on the CPU.

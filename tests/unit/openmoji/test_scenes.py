@@ -7,7 +7,9 @@ from selfe_eval.openmoji.sprites import SIZES_PX, SpriteBank
 from selfe_eval.suites.vocabulary import CLASSES
 
 
-def scene(class_index: int, color_index: int = -1, size_index: int = 5, corner: tuple[int, int] = (8, 4)) -> SceneBatch:
+def scene(
+    class_index: int, color_index: int = -1, size_index: int = 5, corner: tuple[int, int] = (8, 4)
+) -> SceneBatch:
     """One object on light blue."""
     return SceneBatch(
         class_index=torch.tensor([[class_index, -1]]),

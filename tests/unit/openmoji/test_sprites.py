@@ -104,7 +104,7 @@ def test_recolouring_keeps_the_order_of_lightness() -> None:
 
 def test_recolouring_refuses_other_colours() -> None:
     """Grey is none of GenEval's ten."""
-    with pytest.raises(ValueError, match="red, orange.*grey"):
+    with pytest.raises(ValueError, match=r"red, orange.*grey"):
         recolor("<svg/>", "grey")
 
 
