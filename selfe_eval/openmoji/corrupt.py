@@ -66,7 +66,7 @@ def smear(images: Tensor, length_px: Tensor, generator: torch.Generator) -> Tens
     """Drag some images, ``SMEAR_SHARE`` of them, to one side: an exponential tail along rows or columns.
 
     Args:
-        images: (B, C, H, W) with H = W.
+        images: (B, C, H, W), as high as wide.
         length_px: (B, 1, 1, 1), mean length of the tail.
         generator: Decides which images, and in which of the four directions.
 
@@ -82,8 +82,9 @@ def smear(images: Tensor, length_px: Tensor, generator: torch.Generator) -> Tens
         for share in (SMEAR_SHARE, 0.5, 0.5)
     )
     weights = torch.where(flipped, weights.flip(-1).flip(-2), weights)
-    smeared = torch.where(turned, weights @ images, images @ weights.mT)
-    return torch.where(chosen, smeared, images)
+    down = torch.where(chosen & turned, weights, torch.eye(len(place), device=images.device))
+    along = torch.where(chosen & ~turned, weights, torch.eye(len(place), device=images.device))
+    return down @ images @ along.mT
 
 
 def relight(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -111,17 +112,15 @@ def compress(images: Tensor, strength: Tensor) -> Tensor:
     Returns:
         The images with the marks of the compression.
     """
-    batch, channels, height, width = images.shape
+    height, width = images.shape[-2:]
     padded = functional.pad(images, (0, -width % BLOCK_PX, 0, -height % BLOCK_PX), mode="replicate")
     rows, columns = padded.shape[-2] // BLOCK_PX, padded.shape[-1] // BLOCK_PX
-    blocks = padded.view(batch, channels, rows, BLOCK_PX, columns, BLOCK_PX).transpose(3, 4)
-    cosine = _cosine_transform().to(images.device)
+    down, along = (_block_transform(blocks).to(images.device) for blocks in (rows, columns))
     frequency = torch.arange(BLOCK_PX, device=images.device)
-    step = (10 + 7 * (frequency[:, None] + frequency[None, :])) / 255
-    step = (strength[..., None, None] * step).clamp_min(1e-4)
-    coefficients = (cosine @ (blocks - 0.5) @ cosine.T / step).round() * step
-    rounded = (cosine.T @ coefficients @ cosine + 0.5).transpose(3, 4).reshape(padded.shape)
-    return rounded[..., :height, :width]
+    step = ((10 + 7 * (frequency[:, None] + frequency[None, :])) / 255).repeat(rows, columns)
+    step = (strength * step).clamp_min(1e-4)
+    coefficients = (down @ (padded - 0.5) @ along.T / step).round() * step
+    return (down.T @ coefficients @ along + 0.5)[..., :height, :width]
 
 
 def _strength(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -138,9 +137,10 @@ def _gaussian(size: int, sigma_px: Tensor) -> Tensor:
 
 
 @cache
-def _cosine_transform() -> Tensor:
-    """The orthonormal DCT-II matrix of one block side, (8, 8)."""
+def _block_transform(num_blocks: int) -> Tensor:
+    """The orthonormal DCT-II of each block of 8 in a row of blocks, (8 num_blocks, 8 num_blocks)."""
     k = torch.arange(BLOCK_PX)
     matrix = torch.cos(math.pi / BLOCK_PX * (k[None, :] + 0.5) * k[:, None]) * math.sqrt(2 / BLOCK_PX)
     matrix[0] /= math.sqrt(2)
-    return matrix
+    transform: Tensor = torch.block_diag(*[matrix] * num_blocks)
+    return transform
