@@ -30,15 +30,16 @@ def run_folder(record: RunRecord, out: Path | None) -> Path:
 
 
 def see_writable(folder: Path, record: RunRecord) -> None:
-    """Make the folder and see that it takes the run, before anything slow is loaded.
+    """See that a folder would take the run, before anything slow is loaded; leaves no new folder behind.
 
     Raises:
         UsageError: it cannot be written, is too full, or is in use.
     """
-    with _refuse_unwritable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _held(folder, record):
+    is_new = not folder.exists()
+    with _planned_folder(folder, record):
         pass
+    if is_new:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -49,8 +50,7 @@ def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
         UsageError: the folder cannot be written, is in use, or holds something else.
         UntrustworthyError: a file error stopped the work inside.
     """
-    see_writable(folder, record)
-    with _held(folder, record):
+    with _planned_folder(folder, record):
         run = create_or_open(folder, record)
         with stopping_well(run):
             yield run
@@ -69,6 +69,19 @@ def existing_run(folder: Path) -> Iterator[Run]:
         run = open_run(folder)
         with stopping_well(run):
             yield run
+
+
+@contextlib.contextmanager
+def _planned_folder(folder: Path, record: RunRecord) -> Iterator[None]:
+    """Hold a folder that takes the run of this record, made if missing.
+
+    Raises:
+        UsageError: it cannot be written, is too full, or is in use.
+    """
+    with _refuse_unwritable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _held(folder, record):
+        yield
 
 
 @contextlib.contextmanager

@@ -205,6 +205,17 @@ def test_an_output_folder_below_a_file_is_refused(tmp_path: Path) -> None:
         run_all(tmp_path / "file" / "run")
 
 
+def test_a_read_only_output_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that takes no files is found before the run begins (exit 2)."""
+
+    def refuse(path: Path, _content: bytes) -> int:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(UsageError, match=r"cannot be written: Read-only file system\. Nothing was computed"):
+        run_all(tmp_path / "run")
+
+
 def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     """While one works, another is refused."""
     with planned_run(tmp_path, RECORD), pytest.raises(UsageError, match="Another process"):
