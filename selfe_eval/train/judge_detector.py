@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import generalized_box_iou_loss
+from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]
 
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.score.detectors.openmoji import FORMAT
@@ -32,6 +32,8 @@ from selfe_eval.train.judge_loop import LoopOptions, Losses, Progress, train_loo
 from selfe_eval.train.judge_scenes import LabelledImages, labelled_scenes, with_unreal
 from selfe_eval.train.judge_spoil import spoil
 
+RECOLORED_SHARE = 0.4
+"""Share of scenes whose objects get random colours: the detector must not take colour for class."""
 GRID = IMAGE_PX // CELL_PX
 
 
@@ -42,7 +44,7 @@ class DetectorPreset:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     """Widths."""
     loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(num_steps=6000, batch_size=64, learning_rate=2e-3)
+        default_factory=lambda: LoopOptions(num_steps=2400, batch_size=64, learning_rate=2e-3)
     )
     """How long and how fast."""
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(confidence=0.3, counting=0.3))
@@ -80,7 +82,7 @@ def train(
     """
     torch.set_num_threads(threads)
     torch.manual_seed(preset.seed)
-    network = OpenmojiNetwork(preset.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = OpenmojiNetwork(preset.network).to(memory_format=torch.channels_last)
     trained = train_loop(
         network, batch_losses(network, preset), preset.loop, out_dir, resume=resume, progress=progress
     )
@@ -114,7 +116,7 @@ def batch_losses(network: OpenmojiNetwork, preset: DetectorPreset) -> Callable[[
     def losses_at(step: int) -> Losses:
         generator = torch.Generator().manual_seed(preset.seed * 1_000_003 + step)
         scene_seed = int(torch.randint(2**62, (), generator=generator))
-        batch = labelled_scenes(bank, preset.loop.batch_size, scene_seed)
+        batch = labelled_scenes(bank, preset.loop.batch_size, scene_seed, recolored_share=RECOLORED_SHARE)
         batch = with_unreal(batch, generator)
         images = spoil(batch.images, generator).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):

@@ -106,7 +106,7 @@ class _Loop:
         self.out_dir = out_dir
         self.average = AveragedModel(
             network,
-            multi_avg_fn=get_ema_multi_avg_fn(options.average_decay),  # type: ignore[no-untyped-call]
+            multi_avg_fn=get_ema_multi_avg_fn(options.average_decay),
             use_buffers=True,
         )
         self.optimizer = torch.optim.AdamW(
@@ -124,7 +124,7 @@ class _Loop:
             group["lr"] = rate
         losses = losses_at(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.network)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from selfe_eval.openmoji.scenes import SceneBatch, render, sample_training_scenes, truth
+from selfe_eval.openmoji.scenes import SceneBatch, render, truth
 from selfe_eval.openmoji.sprites import SpriteBank
-from selfe_eval.records import Prompt
+from selfe_eval.openmoji.training_scenes import sample_training_scenes
+from selfe_eval.records import COLORS, Prompt
 
 UNREAL_SHARE = 5 / 32
 """Share of a batch that shows nothing real."""
@@ -40,18 +41,36 @@ class LabelledImages:
     """The caption of each scene."""
 
 
-def labelled_scenes(bank: SpriteBank, num_images: int, seed: int) -> LabelledImages:
-    """Clean scenes, held-out combinations included: the judge must know what the generators never saw."""
+def labelled_scenes(
+    bank: SpriteBank, num_images: int, seed: int, *, recolored_share: float = 0.0
+) -> LabelledImages:
+    """Clean scenes, held-out combinations included: the judge must know what the generators never saw.
+
+    Args:
+        bank: The sprites.
+        num_images: B.
+        seed: Of everything drawn.
+        recolored_share: Share of scenes whose objects all get colours at random, natural or painted, so that
+            every class is seen in every colour, alone and in company. Their captions then no longer hold.
+    """
     labelled = sample_training_scenes(num_images, seed, include_held_out=True)
-    seen = truth(bank, labelled.scenes)
+    scenes = _recolored(labelled.scenes, recolored_share, seed)
+    seen = truth(bank, scenes)
     return LabelledImages(
-        images=render(bank, labelled.scenes).float() / 255,
-        class_index=labelled.scenes.class_index,
+        images=render(bank, scenes).float() / 255,
+        class_index=scenes.class_index,
         boxes=seen.boxes,
         masks=seen.masks,
-        scenes=labelled.scenes,
+        scenes=scenes,
         prompts=tuple(labelled.prompts),
     )
+
+
+def _recolored(scenes: SceneBatch, share: float, seed: int) -> SceneBatch:
+    generator = torch.Generator().manual_seed(seed ^ 1)
+    colors = torch.randint(-1, len(COLORS), scenes.color_index.shape, generator=generator)
+    chosen = torch.rand(len(colors), 1, generator=generator) < share
+    return replace(scenes, color_index=torch.where(chosen, colors, scenes.color_index))
 
 
 def with_unreal(batch: LabelledImages, generator: torch.Generator) -> LabelledImages:
