@@ -96,9 +96,9 @@ def print_result(run: Run, summary: Summary, *, as_json: bool) -> None:
     from rich.console import Console
 
     from selfe_eval.report.leaderboard import print_leaderboard
-    from selfe_eval.report.published import published_rows
+    from selfe_eval.report.published import featured_rows
 
-    print_leaderboard([summary], published_rows(), Console())
+    print_leaderboard([summary], featured_rows(), Console())
     talk(f"run: {run.folder}")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_SECONDS = 10.0
 """Least time between two plain progress lines of one stage."""
+
+Advance = Callable[[int, str], None]
 
 
 def talk(message: str) -> None:
@@ -19,61 +22,50 @@ def talk(message: str) -> None:
 
 
 class BarProgress:
-    """A bar for each stage, on a terminal."""
+    """A bar for each stage, on a terminal; however the stage ends, the terminal is left in order."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = Bars(
+        self._console = console
+
+    @contextlib.contextmanager
+    def stage(self, name: str, *, total: int, done: int) -> Iterator[Advance]:
+        """Show a bar that begins at ``done``."""
+        columns = (
             TextColumn("{task.description:<9}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
-            console=console,
         )
-        self._task = TaskID(0)
-
-    def start(self, stage: str, *, total: int, done: int) -> None:
-        """Show a bar."""
-        self._bars.start()
-        self._task = self._bars.add_task(stage, total=total, completed=done, detail="")
-
-    def advance(self, count: int, detail: str) -> None:
-        """Move it."""
-        self._bars.update(self._task, advance=count, detail=detail)
-
-    def finish(self) -> None:
-        """Leave it as it is."""
-        self._bars.stop()
+        with Progress(*columns, console=self._console) as bars:
+            task = bars.add_task(name, total=total, completed=done, detail="")
+            yield lambda count, detail: bars.update(task, advance=count, detail=detail)
 
 
 class LineProgress:
     """A plain line at the begin and the end of a stage, and every few seconds between."""
 
-    def __init__(self) -> None:
-        self._stage, self._total, self._done = "", 0, 0
-        self._begin = self._last = 0.0
-        self._done_before = 0
+    @contextlib.contextmanager
+    def stage(self, name: str, *, total: int, done: int) -> Iterator[Advance]:
+        """Say what is there, how far it is now and then, and how far it came."""
+        talk(f"{name}: {done} of {total} images are there")
+        begin = last = time.monotonic()
+        made = 0
 
-    def start(self, stage: str, *, total: int, done: int) -> None:
-        """Say what is there already."""
-        self._stage, self._total, self._done, self._done_before = stage, total, done, done
-        self._begin = self._last = time.monotonic()
-        talk(f"{stage}: {done} of {total} images are there")
+        def advance(count: int, detail: str) -> None:
+            nonlocal last, made
+            made += count
+            now = time.monotonic()
+            if now - last >= LINE_SECONDS:
+                last = now
+                rate = made / max(now - begin, 1e-9)
+                talk(f"{name}: {done + made} of {total} ({detail}, {rate:.1f} images a second)")
 
-    def advance(self, count: int, detail: str) -> None:
-        """Say how far it is, if the last line is old enough."""
-        self._done += count
-        now = time.monotonic()
-        if now - self._last >= LINE_SECONDS:
-            self._last = now
-            rate = (self._done - self._done_before) / (now - self._begin)
-            talk(f"{self._stage}: {self._done} of {self._total} ({detail}, {rate:.1f} images a second)")
-
-    def finish(self) -> None:
-        """Say how many there are and how long it took."""
-        if self._done > self._done_before:
-            seconds = time.monotonic() - self._begin
-            talk(f"{self._stage}: {self._done} of {self._total} in {seconds:.0f} s")
+        try:
+            yield advance
+        finally:
+            if made:
+                talk(f"{name}: {done + made} of {total} in {time.monotonic() - begin:.0f} s")
 
 
 def stage_progress() -> BarProgress | LineProgress:

@@ -67,10 +67,11 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
     missing = [batch for batch in planned if not intact.issuperset(batch.keys)]
     num_missing = sum(len(batch.keys) for batch in missing)
     total = sum(len(batch.keys) for batch in planned)
-    progress.start("generate", total=total, done=total - num_missing)
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
     _write_metadata(run, prompts)
-    if missing:
+    with progress.stage("generate", total=total, done=total - num_missing) as advance:
+        if not missing:
+            return run
         generator = load_generator()
         run = run.update(
             status="started",
@@ -82,8 +83,7 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
         for batch in missing:
             drawn = _draw(run, batch, prompts, generator, is_timed=batch is not warm_up)
             _keep(run, drawn, records)
-            progress.advance(len(batch.keys), f"{batch.steps} steps")
-    progress.finish()
+            advance(len(batch.keys), f"{batch.steps} steps")
     return run
 
 

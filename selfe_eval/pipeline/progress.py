@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
+
+Advance = Callable[[int, str], None]
+"""Tells that so many more images are finished and safe on disk, and a word on which ones."""
 
 
 class Progress(Protocol):
     """A listener for one stage after the other."""
 
-    def start(self, stage: str, *, total: int, done: int) -> None:
-        """A stage begins: ``done`` of ``total`` images need no work, because a record of them is there."""
-        ...
-
-    def advance(self, count: int, detail: str) -> None:
-        """So many more images are finished and safe on disk."""
-        ...
-
-    def finish(self) -> None:
-        """The stage has ended."""
+    def stage(self, name: str, *, total: int, done: int) -> contextlib.AbstractContextManager[Advance]:
+        """Listen to one stage, however it ends; ``done`` of ``total`` images need no work."""
         ...
 
 
 class Silence:
     """The listener that says nothing."""
 
-    def start(self, stage: str, *, total: int, done: int) -> None:
+    @contextlib.contextmanager
+    def stage(self, name: str, *, total: int, done: int) -> Iterator[Advance]:  # noqa: ARG002 - it is silent
         """Say nothing."""
-
-    def advance(self, count: int, detail: str) -> None:
-        """Say nothing."""
-
-    def finish(self) -> None:
-        """Say nothing."""
+        yield lambda _count, _detail: None

@@ -110,15 +110,16 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
     atomic_write_json(layout.scorer_path(run.folder, METRIC), scorer.describe())
     scored = read_scores(path)
     missing = [image for image in planned if image.key not in scored]
-    progress.start("score", total=len(planned), done=len(planned) - len(missing))
-    if missing:
-        run = run.update(status="started", attempts=(*run.record.attempts, provenance.attempt(stage="score")))
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
-    for start in range(0, len(missing), BATCH_SIZE):
-        batch = missing[start : start + BATCH_SIZE]
-        append_records(path, [r.as_json() for r in _judge(run.folder, batch, prompts, scorer, identity)])
-        progress.advance(len(batch), f"{batch[-1].key.steps} steps")
-    progress.finish()
+    with progress.stage("score", total=len(planned), done=len(planned) - len(missing)) as advance:
+        if missing:
+            attempt = provenance.attempt(stage="score")
+            run = run.update(status="started", attempts=(*run.record.attempts, attempt))
+        for start in range(0, len(missing), BATCH_SIZE):
+            batch = missing[start : start + BATCH_SIZE]
+            judged = _judge(run.folder, batch, prompts, scorer, identity)
+            append_records(path, [record.as_json() for record in judged])
+            advance(len(batch), f"{batch[-1].key.steps} steps")
     return run
 
 

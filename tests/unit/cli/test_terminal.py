@@ -10,11 +10,12 @@ from selfe_eval.cli.terminal import BarProgress, LineProgress, stage_progress
 from selfe_eval.pipeline.progress import Progress
 
 
-def work(progress: Progress) -> None:
-    progress.start("generate", total=10, done=4)
-    progress.advance(3, "2 steps")
-    progress.advance(3, "4 steps")
-    progress.finish()
+def work(progress: Progress, *, fails: bool = False) -> None:
+    with progress.stage("generate", total=10, done=4) as advance:
+        advance(3, "2 steps")
+        if fails:
+            raise KeyboardInterrupt
+        advance(3, "4 steps")
 
 
 def test_without_a_terminal_there_are_plain_lines_on_stderr(
@@ -46,3 +47,18 @@ def test_a_terminal_gets_bars() -> None:
     work(BarProgress(Console(file=stream, force_terminal=True, width=100)))
     assert "generate" in stream.getvalue()
     assert "10/10" in stream.getvalue()
+
+
+def test_an_interrupted_stage_leaves_the_terminal_in_order() -> None:
+    """After Ctrl-C the cursor that the bar had hidden is shown again."""
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        work(BarProgress(Console(file=stream, force_terminal=True, width=100)), fails=True)
+    assert stream.getvalue().rfind("\x1b[?25h") > stream.getvalue().rfind("\x1b[?25l")
+
+
+def test_an_interrupted_stage_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal the last line names what is kept."""
+    with pytest.raises(KeyboardInterrupt):
+        work(LineProgress(), fails=True)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("generate: 7 of 10 in ")
