@@ -208,9 +208,14 @@ def _slot_colors(contents: Contents) -> Tensor:
 
 
 @cache
+def held_out_color_table() -> Tensor:
+    """Bool (80, 10): the held-out class-colour pairs."""
+    return torch.tensor([[held_out_class_color(name, color) for color in COLORS] for name in CLASSES])
+
+
+@cache
 def _held_out_tables() -> tuple[Tensor, Tensor, Tensor]:
     """Bool tables (80, 10), (80, 80) and (80, 4)."""
-    color = torch.tensor([[held_out_class_color(name, color) for color in COLORS] for name in CLASSES])
     pair = torch.tensor([[held_out_class_pair(a, b) for b in CLASSES] for a in CLASSES])
     relation = torch.tensor([[held_out_class_relation(name, r) for r in RELATIONS] for name in CLASSES])
-    return color, pair, relation
+    return held_out_color_table(), pair, relation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
 from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
 from selfe.loop import LoopEvent, LoopOptions, train
-from selfe_eval.openmoji.scenes import render
+from selfe_eval.openmoji.scenes import SceneBatch, render
 from selfe_eval.openmoji.sprites import load_sprite_bank
-from selfe_eval.openmoji.training_scenes import sample_training_scenes
+from selfe_eval.openmoji.training_scenes import held_out_color_table, sample_training_scenes
+from selfe_eval.records import COLORS
 
 CONFIG = AutoencoderConfig()
 RECIPE = AutoencoderRecipe(num_steps=1800, seed=1)
@@ -33,11 +35,22 @@ class SceneImages:
         self._seed = seed
 
     def images(self, step: int) -> Tensor:
-        """uint8 (B, 3, 64, 64), a function of (seed, step); held-out combinations never appear."""
-        labelled = sample_training_scenes(
-            self._batch_size, self._seed * 1_000_003 + step, include_held_out=False
-        )
-        return render(self._bank, labelled.scenes)
+        """uint8 (B, 3, 64, 64), a function of (seed, step); held-out class-colour pairs never appear."""
+        seed = self._seed * 1_000_003 + step
+        scenes = sample_training_scenes(self._batch_size, seed, include_held_out=False).scenes
+        return render(self._bank, repaint(scenes, torch.Generator().manual_seed(seed)))
+
+
+def repaint(scenes: SceneBatch, generator: torch.Generator) -> SceneBatch:
+    """Half of the objects in another colour, except where the class-colour pair is held out.
+
+    Captions play no part here, and colours are what an autoencoder of mostly natural scenes learns last.
+    """
+    shape = scenes.class_index.shape
+    painted = torch.rand(shape, generator=generator) < 0.5
+    color = torch.randint(len(COLORS), shape, generator=generator)
+    allowed = painted & ~held_out_color_table()[scenes.class_index.clamp_min(0), color]
+    return replace(scenes, color_index=torch.where(allowed, color, scenes.color_index))
 
 
 def train_autoencoder(

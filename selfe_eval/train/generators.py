@@ -27,11 +27,11 @@ from selfe_eval.train.latents import load_pool
 from selfe_eval.train.vocabulary import text_config
 
 SUITE = "openmoji"
-BATCH_SIZE = 128
-NUM_SCENES = 160_000
-NUM_STEPS = 7000
-WARM_START_STEPS = 4500
-ANNEAL_STEPS = 800
+BATCH_SIZE = 64
+NUM_SCENES = 81_920
+NUM_STEPS = 8600
+WARM_START_STEPS = 5000
+ANNEAL_STEPS = 1000
 
 SAMPLER = SamplerOptions(guidance=2.0, eta=1.0, noise_rule="ddpm", s_schedule="next")
 """Guidance 2 instead of the paper's 5: chosen for scenes of this size."""
