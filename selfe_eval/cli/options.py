@@ -137,5 +137,20 @@ def parse_steps(text: str) -> tuple[int, ...]:
     return tuple(sorted(steps))
 
 
+def parse_one_step_count(text: str) -> int:
+    """One step count.
+
+    Raises:
+        UsageError: it is none, or a list.
+    """
+    steps = parse_steps(text)
+    if len(steps) > 1:
+        raise UsageError(
+            f"--steps {text!r}: expected one step count. For several, put the images into one folder each, "
+            "named steps-004 and so on."
+        )
+    return steps[0]
+
+
 def _is_step_count(item: str) -> bool:
     return item.isascii() and item.isdigit() and len(item) < 7 and int(item) > 0

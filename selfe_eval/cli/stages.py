@@ -76,8 +76,8 @@ def score(  # noqa: PLR0913 - the parameters are the options
         str | None, typer.Option(help="With --images: the prompts they were made for; by default geneval.")
     ] = None,
     steps: Annotated[
-        int, typer.Option(min=0, help="With --images: their step count, for the table; 0 is not said.")
-    ] = 0,
+        str | None, typer.Option(help="With --images: their step count, for the table; 0 where not said.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="With --images: the model's name; by default the folder's.")
     ] = None,
@@ -87,9 +87,11 @@ def score(  # noqa: PLR0913 - the parameters are the options
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="With --images: score what is there, stamped partial.")
     ] = False,
-    detector: options.DetectorName = "openmoji",
-    device: options.Device = "auto",
+    detector: Annotated[
+        str | None, typer.Option(help="With --images: which detector judges; by default openmoji.")
+    ] = None,
     out: options.Out = None,
+    device: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> None:
     """Score the images of a run again, or images that anybody made, and say what is missing.
@@ -99,28 +101,34 @@ def score(  # noqa: PLR0913 - the parameters are the options
       selfe-eval score results/runs/openmoji-selfe-tiny-ab12cd34
       selfe-eval score --images my-images --suite geneval --name my-model
     """  # noqa: D301 - Typer needs the control character, not its spelling
-    if (run is None) == (images is None):
-        raise UsageError(
-            "Give either a run folder, or --images DIR with images that somebody made; not both."
-        )
     if run is not None:
+        theirs = {"--images": images, "--suite": suite, "--name": name, "--detector": detector, "--out": out}
+        _refuse_options(run, [option for option, value in theirs.items() if value is not None])
         _score_run(run, device)
         return
-    from selfe_eval.pipeline.found_images import find_images
+    if images is None:
+        raise UsageError("Give a run folder, or --images DIR with images that somebody made.")
+    from selfe_eval.pipeline.found_images import NO_STEPS, find_images
     from selfe_eval.pipeline.geneval import FoundImagesJob, continue_run, load_scorer, refuse_incomplete
     from selfe_eval.pipeline.opening import planned_run, run_folder
     from selfe_eval.suites.registry import load_suite
 
-    options.check_detector(detector)
+    judge = detector or "openmoji"
+    options.check_detector(judge)
     prompts = load_suite(suite or "geneval")
-    found = find_images(Path(str(images)), prompts, steps=steps, images_per_prompt=images_per_prompt)
+    found = find_images(
+        images,
+        prompts,
+        steps=NO_STEPS if steps is None else options.parse_one_step_count(steps),
+        images_per_prompt=images_per_prompt,
+    )
     _tell_skipped(found)
     if not allow_partial:
         found.refuse_incomplete()
     record = FoundImagesJob(
-        found=found, suite=prompts, model=name or found.folder.name, detector=detector, device=device
+        found=found, suite=prompts, model=name or found.folder.name, detector=judge, device=device
     ).record()
-    scorer = load_scorer(detector, device)
+    scorer = load_scorer(judge, device)
     with planned_run(run_folder(record, out), record) as planned:
         summary = continue_run(planned, scorer, stage_progress())
     print_result(planned, summary, as_json=as_json)
@@ -148,6 +156,15 @@ def summarise(
     print_result(done, summary, as_json=as_json)
     if not (done.spec.source == "images" and done.record.partial):
         refuse_incomplete(done, summary)
+
+
+def _refuse_options(run: Path, given: list[str]) -> None:
+    """A run says itself what it is scored with; another answer would silently not count."""
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} cannot be given with a run folder: {run} says itself what it is and how it is "
+            "scored. Leave it out, or start another run."
+        )
 
 
 def _score_run(folder: Path, device: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfe_eval.cli.options import parse_steps
+from selfe_eval.cli.options import parse_one_step_count, parse_steps
 from selfe_eval.errors import UsageError
 
 
@@ -26,3 +26,10 @@ def test_a_repeated_step_count_is_an_error() -> None:
     """A curve has one point at each step count."""
     with pytest.raises(UsageError, match="repeated: 2, 8"):
         parse_steps("8,2,1,8,2")
+
+
+def test_one_step_count_is_one() -> None:
+    """Where one is asked for, a list is an error that says how several are given."""
+    assert parse_one_step_count("50") == 50
+    with pytest.raises(UsageError, match="steps-004"):
+        parse_one_step_count("1,2")
