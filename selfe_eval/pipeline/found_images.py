@@ -106,6 +106,8 @@ def find_images(
     )
     for entry in by_steps:
         search.walk(entry, int(entry.name.removeprefix("steps-")))
+    if by_steps:
+        search.ignore_all("no folder of a step count", except_for=by_steps)
     if not by_steps:
         search.walk(folder, steps)
     if not search.paths:
@@ -152,6 +154,11 @@ class _Search:
                 self._ignore(entry, "no such prompt in the suite")
             else:
                 self._look_into(entry, steps, self.prompts[int(entry.name)])
+
+    def ignore_all(self, reason: str, *, except_for: list[Path]) -> None:
+        """Note what lies beside the folders that were walked."""
+        for entry in sorted(set(self.root.iterdir()) - set(except_for)):
+            self._ignore(entry, reason)
 
     def found(self, images_per_prompt: int) -> FoundImages:
         """What was met, against what should be there."""

@@ -7,8 +7,10 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from selfe_eval import provenance
 from selfe_eval.errors import UsageError
 from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.stopping import stopping_well
@@ -51,7 +53,7 @@ def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
         UntrustworthyError: a file error stopped the work inside.
     """
     with _planned_folder(folder, record):
-        run = create_or_open(folder, record)
+        run = create_or_open(folder, replace(record, attempts=(provenance.attempt(stage="plan"),)))
         with stopping_well(run):
             yield run
 

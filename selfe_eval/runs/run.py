@@ -206,6 +206,9 @@ def open_run(folder: Path) -> Run:
 def create_or_open(folder: Path, record: RunRecord) -> Run:
     """Open the run of this spec in this folder, or create it there. The caller holds the folder's lock.
 
+    What the spec leaves open follows the caller: where the checkpoint lies now, the device, and whether images
+    that somebody else made are all there.
+
     Raises:
         UsageError: the folder holds a run of another spec, or files that are not a run.
         OSError: the folder cannot be written.
@@ -221,7 +224,7 @@ def create_or_open(folder: Path, record: RunRecord) -> Run:
                 "new run "
                 "elsewhere with --out."
             )
-        return run
+        return run.update(checkpoint=record.checkpoint, device=record.device, partial=record.partial)
     strangers = sorted(entry.name for entry in folder.iterdir() if not _is_own_trace(entry.name))
     if strangers:
         raise UsageError(

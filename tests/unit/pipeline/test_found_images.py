@@ -11,7 +11,7 @@ from PIL import Image
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.found_images import find_images, record_images
 from selfe_eval.pipeline.geneval import FoundImagesJob, found_again
-from selfe_eval.pipeline.opening import planned_run
+from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.score import score
 from selfe_eval.pipeline.summarise import summarise
@@ -58,10 +58,13 @@ def test_a_whole_folder_is_found_whole(images: Path) -> None:
 
 
 def test_folders_of_step_counts_are_told_apart(images: Path, tmp_path: Path) -> None:
-    """The images folder of a run is taken as it is: one curve of step counts."""
+    """The images folder of a run is taken as it is: one curve of step counts, and what lies beside is named."""
     (tmp_path / "curve").mkdir()
     images.rename(tmp_path / "curve" / "steps-004")
-    assert find_images(tmp_path / "curve", SUITE).steps == (4,)
+    (tmp_path / "curve" / "00000").mkdir()
+    found = find_images(tmp_path / "curve", SUITE)
+    assert found.steps == (4,)
+    assert found.ignored == ("00000: no folder of a step count",)
 
 
 def test_what_the_reference_skips_in_silence_is_named(images: Path) -> None:
@@ -155,9 +158,13 @@ def test_a_broken_file_is_unscored(images: Path, tmp_path: Path) -> None:
 
 
 def test_a_partial_folder_stays_stamped(images: Path, tmp_path: Path) -> None:
-    """A run that was begun with images missing is partial; a whole one does not become partial unnoticed."""
-    score_all(images, tmp_path / "whole")
-    (images / "00000" / "samples" / "00000.png").unlink()
-    with pytest.raises(UntrustworthyError, match="1 of 24 images are missing"):
-        score_all(images, tmp_path / "whole")
-    assert score_all(images, tmp_path / "partial").partial
+    """Where images are missing the run is partial, until they are there; a whole run refuses to lose one."""
+    image = images / "00000" / "samples" / "00000.png"
+    content = image.read_bytes()
+    image.unlink()
+    assert score_all(images, tmp_path / "run").partial
+    image.write_bytes(content)
+    assert not score_all(images, tmp_path / "run").partial
+    image.unlink()
+    with existing_run(tmp_path / "run") as run, pytest.raises(UntrustworthyError, match="1 of 24 images are"):
+        found_again(run, SUITE)

@@ -64,9 +64,11 @@ def test_every_field_of_the_spec_counts(tmp_path: Path) -> None:
 
 
 def test_opening_again_keeps_what_happened(tmp_path: Path) -> None:
-    """Opening with the same spec returns the record on disk: its status and attempts, not the caller's."""
+    """Opening with the same spec keeps the status and attempts on disk; a checkpoint that moved is found."""
     create_or_open(tmp_path, RECORD).update(status="incomplete")
-    assert create_or_open(tmp_path, RECORD).record.status == "incomplete"
+    moved = create_or_open(tmp_path, replace(RECORD, checkpoint="/new", attempts=())).record
+    assert moved == open_run(tmp_path).record
+    assert (moved.status, moved.checkpoint, moved.attempts) == ("incomplete", "/new", RECORD.attempts)
 
 
 def test_an_update_without_change_writes_nothing(tmp_path: Path) -> None:
