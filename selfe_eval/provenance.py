@@ -12,7 +12,8 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def command_line() -> list[str]:
 
 def now() -> str:
     """The time in UTC, to the second, ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def attempt(**facts: Any) -> dict[str, Any]:
@@ -65,8 +66,7 @@ def attempt(**facts: Any) -> dict[str, Any]:
     return {
         "started_at": now(),
         "argv": command_line(),
-        "git": git_state(),
-        "versions": versions(),
+        **_loaded_code(),
         **facts,
     }
 
@@ -93,6 +93,12 @@ def json_sha256(document: Mapping[str, Any]) -> str:
     """
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return bytes_sha256(text.encode())
+
+
+@cache
+def _loaded_code() -> dict[str, Any]:
+    """Asked once a process: what was loaded stays what it was, whatever happens to the files later."""
+    return {"git": git_state(), "versions": versions()}
 
 
 def _version(package: str) -> str | None:
