@@ -48,8 +48,8 @@ def sample_times(
 
 
 def anneal(step: int, num_steps: int) -> float:
-    """tau: 0 at step 0, growing linearly to 1 at ``num_steps`` and staying there (S.13)."""
-    return min(1.0, step / num_steps) if num_steps > 0 else 1.0
+    """tau: 0 up to step 0, growing linearly to 1 at ``num_steps`` and staying there (S.13)."""
+    return min(1.0, max(0.0, step / num_steps)) if num_steps > 0 else 1.0
 
 
 def time_grid(num_steps: int, *, mu: float) -> Tensor:

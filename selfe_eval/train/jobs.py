@@ -38,14 +38,21 @@ def detector(job: TrainingJob) -> Path:
     """Preset ``openmoji-detector``."""
     from selfe_eval.train.judge_detector import DetectorPreset, train
 
-    return train(DetectorPreset(), job.folder, progress=_metrics_reporter(job, "detector"))
+    return train(
+        DetectorPreset(),
+        job.folder,
+        threads=torch.get_num_threads(),
+        progress=_metrics_reporter(job, "detector"),
+    )
 
 
 def clip(job: TrainingJob) -> Path:
     """Preset ``openmoji-clip``."""
     from selfe_eval.train.judge_clip import ClipPreset, train
 
-    return train(ClipPreset(), job.folder, progress=_metrics_reporter(job, "clip"))
+    return train(
+        ClipPreset(), job.folder, threads=torch.get_num_threads(), progress=_metrics_reporter(job, "clip")
+    )
 
 
 def _generator(job: TrainingJob, name: str) -> Path:

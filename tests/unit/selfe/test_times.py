@@ -52,8 +52,8 @@ def test_times_of_training(tau: float) -> None:
 
 
 def test_annealing_is_linear_and_stays() -> None:
-    """Tau is 0 at the start, 1/2 halfway, 1 from the end on."""
-    assert [anneal(step, 10) for step in (0, 5, 10, 99)] == [0.0, 0.5, 1.0, 1.0]
+    """Tau is 0 up to the start, 1/2 halfway, 1 from the end on."""
+    assert [anneal(step, 10) for step in (-3, 0, 5, 10, 99)] == [0.0, 0.0, 0.5, 1.0, 1.0]
 
 
 def test_learning_rate_rises_and_falls() -> None:
