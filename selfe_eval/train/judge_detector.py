@@ -17,7 +17,7 @@ from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]
 
 from selfe_eval.openmoji.sprites import load_sprite_bank
-from selfe_eval.score.detectors.openmoji import FORMAT
+from selfe_eval.score.detectors.openmoji import FORMAT, OpenmojiDetector
 from selfe_eval.score.detectors.openmoji_network import (
     CELL_PX,
     IMAGE_PX,
@@ -31,6 +31,7 @@ from selfe_eval.score.judge_weights import write_weights
 from selfe_eval.train.judge_loop import LoopOptions, Losses, Progress, train_loop
 from selfe_eval.train.judge_scenes import LabelledImages, labelled_scenes, with_unreal
 from selfe_eval.train.judge_spoil import spoil
+from selfe_eval.train.judge_thresholds import choose_thresholds
 
 RECOLORED_SHARE = 0.4
 """Share of scenes whose objects get random colours: the detector must not take colour for class."""
@@ -44,15 +45,13 @@ class DetectorPreset:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     """Widths."""
     loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(num_steps=2400, batch_size=64, learning_rate=2e-3)
+        default_factory=lambda: LoopOptions(num_steps=1600, batch_size=64, learning_rate=2e-3)
     )
     """How long and how fast."""
-    thresholds: Thresholds = field(default_factory=lambda: Thresholds(confidence=0.3, counting=0.3))
-    """Chosen on scenes of another seed than the calibration's; see the model card."""
     seed: int = 0
     """Of the initial weights and of all scenes."""
-    init_from: str | None = None
-    """Name of a finished detector folder to go on from (fine-tuning), or None."""
+    threshold_seed: int = 424_242
+    """Of the scenes on which the thresholds are chosen."""
 
 
 def openmoji_detector() -> DetectorPreset:
@@ -86,6 +85,9 @@ def train(
     trained = train_loop(
         network, batch_losses(network, preset), preset.loop, out_dir, resume=resume, progress=progress
     )
+    thresholds = choose_thresholds(
+        OpenmojiDetector(network, Thresholds(confidence=0.5, counting=0.5)), preset.threshold_seed
+    )
     folder = out_dir / "checkpoint"
     write_weights(
         folder,
@@ -95,9 +97,10 @@ def train(
             "name": "openmoji-detector",
             "suite": "openmoji",
             "network": asdict(preset.network),
-            "thresholds": asdict(preset.thresholds),
+            "thresholds": asdict(thresholds),
             "training": {
                 "seed": preset.seed,
+                "threshold_seed": preset.threshold_seed,
                 "loop": asdict(preset.loop),
                 "images_seen": preset.loop.num_steps * preset.loop.batch_size,
                 "seconds": round(trained.seconds),

@@ -1,4 +1,4 @@
-"""The training loop of the judge's two networks: AdamW, cosine schedule, averaged weights, exact resume.
+"""The training loop of the judge's two networks: AdamW, cosine schedule, exact resume.
 
 The data of step n depends on the seed and n alone, so the position in the data is the step number and a
 resumed run is the uninterrupted one. What is not here: what to learn (see judge_detector.py, judge_clip.py).
@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 STATE_FILE = "training.pt"
 METRICS_FILE = "metrics.jsonl"
@@ -37,8 +36,6 @@ class LoopOptions:
     """Of AdamW."""
     warmup_steps: int = 200
     """Linear warm-up."""
-    average_decay: float = 0.998
-    """Of the moving average of the weights, which is what is shipped."""
     clip_norm: float = 5.0
     """Largest gradient norm."""
     log_every: int = 50
@@ -58,7 +55,7 @@ class Trained:
     """What a finished loop hands back."""
 
     weights: dict[str, Tensor]
-    """Averaged weights."""
+    """Final weights; the rate has fallen to zero, so nothing is left to average."""
     seconds: float
     """Training time, over all resumed parts."""
     metrics: dict[str, float]
@@ -94,21 +91,16 @@ def train_loop(
         if metrics is not None and progress is not None:
             progress(loop.step, options.num_steps, metrics)
     loop.save()
-    return Trained(weights=loop.averaged(), seconds=loop.seconds, metrics=loop.last_metrics)
+    return Trained(weights=network.state_dict(), seconds=loop.seconds, metrics=loop.last_metrics)
 
 
 class _Loop:
-    """The state that is saved: weights, average, optimiser, step, seconds."""
+    """The state that is saved: weights, optimiser, step, seconds."""
 
     def __init__(self, network: nn.Module, options: LoopOptions, out_dir: Path) -> None:
         self.network = network
         self.options = options
         self.out_dir = out_dir
-        self.average = AveragedModel(
-            network,
-            multi_avg_fn=get_ema_multi_avg_fn(options.average_decay),
-            use_buffers=True,
-        )
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(network, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.98)
         )
@@ -127,7 +119,6 @@ class _Loop:
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
         self.optimizer.step()
-        self.average.update_parameters(self.network)
         self.step += 1
         self.seconds += time.perf_counter() - started
         due = self.step % self.options.log_every == 0 or self.step == self.options.num_steps
@@ -138,15 +129,10 @@ class _Loop:
             self.save()
         return self.last_metrics if due else None
 
-    def averaged(self) -> dict[str, Tensor]:
-        """The averaged weights under the network's own names."""
-        return {name: value.detach().clone() for name, value in self.average.module.state_dict().items()}
-
     def save(self) -> None:
         """Write the state so that it is whole or not there."""
         state = {
             "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -163,7 +149,6 @@ class _Loop:
             return
         state: dict[str, Any] = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.last_metrics = state["metrics"]

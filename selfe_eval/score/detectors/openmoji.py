@@ -6,6 +6,7 @@ It is a ruler for the bundled models, trained by ``selfe-eval train openmoji-det
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class OpenmojiDetector:
     ) -> None:
         self.thresholds = thresholds
         self._device = torch.device(device)
-        self._network = _fuse(network.eval()).to(self._device).to(memory_format=torch.channels_last)
+        fused = _fuse(copy.deepcopy(network).eval())
+        self._network = fused.to(self._device).to(memory_format=torch.channels_last)
         self._record = record or {}
 
     @classmethod

@@ -75,7 +75,7 @@ def test_crops_are_grey_outside_the_object() -> None:
 def test_the_recipe_writes_what_the_classifier_loads(tmp_path: Path) -> None:
     """A few steps of the recipe give a folder that open_clip and our hash check accept."""
     preset = ClipPreset(
-        loop=LoopOptions(num_steps=2, batch_size=4, learning_rate=1e-3, average_decay=0.5),
+        loop=LoopOptions(num_steps=2, batch_size=4, learning_rate=1e-3),
         model_cfg={
             "embed_dim": 8,
             "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1},

@@ -112,7 +112,7 @@ def test_a_few_scenes_are_learnt_in_seconds(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(recipe, "spoil", lambda images, _generator: images)
     preset = DetectorPreset(
         network=NetworkOptions(fine_width=16, middle_width=32, coarse_width=64),
-        loop=LoopOptions(num_steps=150, batch_size=8, learning_rate=3e-3, warmup_steps=10, average_decay=0.9),
+        loop=LoopOptions(num_steps=150, batch_size=8, learning_rate=3e-3, warmup_steps=10),
     )
     threads = torch.get_num_threads()
     detector = OpenmojiDetector.from_folder(train(preset, tmp_path, threads=1))

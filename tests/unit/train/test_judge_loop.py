@@ -16,7 +16,6 @@ OPTIONS = LoopOptions(
     warmup_steps=2,
     log_every=5,
     save_every=3,
-    average_decay=0.5,
 )
 
 
