@@ -1,10 +1,8 @@
 """A generator and a scorer with known answers, and a small suite: plugged in, never patched in.
 
-The generator paints a flat image whose colour is a hash of (prompt, seed, steps) and, like a real one, of
-the whole
-batch: an image drawn in another batch has other bits. The scorer calls an image correct if its first red
-value is
-below a threshold, so the truth can be computed by hand from the pixels.
+The generator paints a flat image whose colour is a hash of (prompt, seed, steps) and, like a real one, of the
+whole batch: an image drawn in another batch has other bits. The scorer calls an image correct if its first
+red value is below a threshold, so the truth can be computed by hand from the pixels.
 """
 
 from __future__ import annotations

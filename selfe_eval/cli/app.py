@@ -1,11 +1,9 @@
 """The program: a visible table of verbs, loaded one at a time, and the way from an error to an exit code.
 
 A verb's module is imported when the verb is invoked or its own --help is shown, and never to list the verbs,
-so
-`selfe-eval --help` imports neither torch nor numpy. Exit codes: 0 fine; 1 unexpected; 2 usage or
-configuration;
-3 not comparable, incomplete or untrustworthy; 10 and 11 verdicts that the caller asked to count; 130
-interrupted.
+so `selfe-eval --help` imports neither torch nor numpy. Exit codes: 0 fine; 1 unexpected; 2 usage or
+configuration; 3 not comparable, incomplete or untrustworthy; 10 and 11 verdicts that the caller asked to
+count; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -183,8 +181,8 @@ def errors_as_exit_codes() -> Iterator[None]:
         _say(str(error) or "Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        # The reader of stdout has gone (as in `| head`): point stdout elsewhere, so that the flush at exit
-        # is quiet.
+        # The reader of stdout has gone (as in `| head`): point stdout elsewhere, so that the flush at
+        # exit is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:

@@ -1,8 +1,7 @@
 """Find a checkpoint by its bundled name or its path, and check its hashes, without importing torch.
 
 A checkpoint is a folder with ``config.json`` (format ``selfe-checkpoint/1``, name, suite, SHA-256 of each
-weight
-file) and ``model.safetensors``. Nothing else is ever loaded: no pickles, no code.
+weight file) and ``model.safetensors``. Nothing else is ever loaded: no pickles, no code.
 """
 
 from __future__ import annotations
@@ -94,16 +93,13 @@ def verify_checkpoint(checkpoint: CheckpointFolder) -> None:
         except OSError as error:
             raise UsageError(
                 f"The weights {path} cannot be read: {error.strerror}. Expected a file with SHA-256 "
-                f"{expected}. "
-                "Copy the whole checkpoint folder again."
+                f"{expected}. Copy the whole checkpoint folder again."
             ) from error
         if found != expected:
             raise UsageError(
                 f"{path} is damaged, cut short or was replaced: expected SHA-256 {expected} (from "
-                f"{CONFIG_FILE} "
-                f"beside it), found {found} ({path.stat().st_size} bytes). Nothing was computed. Copy the "
-                "checkpoint "
-                "again, or restore the file that belongs to this configuration."
+                f"{CONFIG_FILE} beside it), found {found} ({path.stat().st_size} bytes). Nothing was "
+                "computed. Copy the checkpoint again, or restore the file that belongs to this configuration."
             )
 
 
@@ -118,8 +114,7 @@ def _from_path(path: Path) -> CheckpointFolder:
     if not (folder / CONFIG_FILE).is_file():
         raise UsageError(
             f"{path} is no checkpoint: expected {CONFIG_FILE} in {folder}, found none. Weights alone do not "
-            "say "
-            "which network they belong to; a checkpoint written by `selfe-eval train` has both files."
+            "say which network they belong to; a checkpoint written by `selfe-eval train` has both files."
         )
     config, sha256 = _read_json(folder / CONFIG_FILE)
     checkpoint = _checked(folder / CONFIG_FILE, config, sha256, reference=str(folder.resolve()))
@@ -150,16 +145,15 @@ def _checked(path: Path, config: dict[str, Any], sha256: str, *, reference: str)
     if config.get("format") != FORMAT:
         raise UsageError(
             f"{path} should say format {FORMAT!r} and says {config.get('format')!r}: it is not a "
-            "text-to-image "
-            f"checkpoint. Bundled ones: {', '.join(bundled_checkpoints()) or 'none'}."
+            f"text-to-image checkpoint. Bundled ones: {', '.join(bundled_checkpoints()) or 'none'}."
         )
     files = config.get("files")
     is_hashed = isinstance(files, dict) and bool(files) and all(map(_is_plain_hash, files.items()))
     if not isinstance(config.get("name"), str) or not is_hashed:
         raise UsageError(
-            f"{path} must have a 'name' and, under 'files', the SHA-256 of each weight file in the same "
-            "folder; "
-            f"found name {config.get('name')!r} and files {files!r}. Write it again with `selfe-eval train`."
+            f"{path} must have a 'name' and, under 'files', the SHA-256 of each weight file in "
+            f"the same folder; found name {config.get('name')!r} and files {files!r}. Write it "
+            "again with `selfe-eval train`."
         )
     return CheckpointFolder(folder=path.parent, config=config, config_sha256=sha256, reference=reference)
 

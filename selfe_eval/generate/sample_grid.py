@@ -1,4 +1,4 @@
-"""A picture of samples: one row for each prompt, one column for each step count, the same noise along a row."""
+"""A picture of samples: a row for each prompt, a column for each step count, the same noise along a row."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The openmoji world: small scenes with known truth, composed of OpenMoji pictures of GenEval's 80 classes in its ten colours."""
+"""The openmoji world: small scenes with known truth, composed of OpenMoji pictures.
+
+Its classes, colours, counts and relations are GenEval's: 80 classes, ten colours, up to four objects.
+"""

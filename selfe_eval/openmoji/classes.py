@@ -1,4 +1,4 @@
-"""Which picture stands for which class: an OpenMoji code point, or a drawing of our own in OpenMoji's style."""
+"""Which picture stands for which class: an OpenMoji code point, or a drawing of our own in its style."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def picture_table() -> dict[str, str]:
     table: dict[str, str] = tomllib.loads((benchmarks_dir() / "openmoji" / "classes.toml").read_text())
     if tuple(table) != CLASSES:
         raise UntrustworthyError(
-            "benchmarks/openmoji/classes.toml must name the 80 GenEval classes in their order; the installation is damaged. "
-            "Install selfe-eval again."
+            "benchmarks/openmoji/classes.toml must name the 80 GenEval classes in their order; the "
+            "installation is damaged. Install selfe-eval again."
         )
     return table
 

@@ -1,8 +1,8 @@
 """Where objects stand: a layout for each number of objects, drawn for many scenes at once.
 
-One object stands large and anywhere near the centre; two share the picture in halves, side by side or one above the other,
-close enough to the common axis that GenEval's rule sees exactly one relation; three and four stand in the quadrants; five
-(only in scenes made to break a count) in a grid of six cells.
+One object stands large and anywhere near the centre; two share the picture in halves, side by side or one
+above the other, close enough to the common axis that GenEval's rule sees exactly one relation; three and four
+stand in the quadrants; five (only in scenes made to break a count) in a grid of six cells.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GenEval's ten colours as paint, and the recolouring of an SVG picture: fills change, black outlines stay."""
+"""GenEval's ten colours as paint, and the recolouring of an SVG picture: fills change, outlines stay."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ _PAINTED = re.compile(r'(fill|stroke)="(#[0-9a-fA-F]{3,6})"')
 def recolor(svg: str, color: str) -> str:
     """The picture with every fill and coloured stroke as a shade of ``color``; black lines and ``none`` stay.
 
-    Shades follow the luminance of the original fill, within a band narrow enough that the colour stays unmistakable.
+    Shades follow the luminance of the original fill, within a band narrow enough that the colour stays
+    unmistakable.
     """
     if color not in COLORS:
         raise ValueError(f"Expected one of {', '.join(COLORS)}; got {color!r}.")

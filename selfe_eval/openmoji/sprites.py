@@ -1,4 +1,4 @@
-"""The sprite bank: every class in its natural colours and in ten others, at every size, as one flat tensor of pixels.
+"""The sprite bank: every class in its natural colours and in ten others, at every size, as one flat tensor.
 
 Legend: V = 80 x 11 variants (class-major; 0 = natural, 1..10 = COLORS), S sprite size in px.
 """
@@ -34,7 +34,7 @@ class SpriteBank:
     """All sprites, packed one after another."""
 
     pixels: Tensor
-    """uint8 (N, 4): straight RGBA of every pixel of every sprite, sizes in the order of SIZES_PX, then variants, then rows."""
+    """uint8 (N, 4): straight RGBA of every pixel of every sprite; by size as in SIZES_PX, variant, row."""
     offsets: Tensor
     """int64 (len(SIZES_PX),): where each size starts in ``pixels``."""
 

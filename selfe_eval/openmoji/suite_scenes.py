@@ -1,9 +1,10 @@
 """Scenes with a known verdict: what a prompt asks for exactly, or with exactly one thing wrong.
 
-They calibrate a judge, so nothing in them is left to chance: a scene for a position prompt is drawn again until
-GenEval's rule sees the asked relation and no other. They know GenEval's six tasks, not prompts in general.
+They calibrate a judge, so nothing in them is left to chance: a scene for a position prompt is drawn again
+until GenEval's rule sees the asked relation and no other. They know GenEval's six tasks, not prompts in
+general.
 
-Legend: P prompts, O = 4 object slots (5 in broken scenes). Slots follow the prompt's words: the first noun first.
+Legend: P prompts, O = 4 object slots (5 in broken scenes). Slots follow the prompt's words: first noun first.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ def scenes_for_prompts(prompts: Sequence[Prompt], seed: int) -> SceneBatch:
 def broken_scenes_for(prompt: Prompt, seed: int) -> list[tuple[BreakKind, SceneBatch]]:
     """Draw a scene for the prompt and break one requirement at a time.
 
-    ``class`` (always): one object is of a class that the prompt does not name. ``color`` (where one is asked): one
-    object has another colour. ``count_fewer`` (where several objects are asked): one is missing. ``count_more``
-    (counting): one too many, newly placed. ``side`` (position): the moved object stands on the opposite side.
+    ``class`` (always): one object is of a class that the prompt does not name. ``color`` (where one is
+    asked): one object has another colour. ``count_fewer`` (where several objects are asked): one is missing.
+    ``count_more`` (counting): one too many, newly placed. ``side`` (position): the moved object stands on the
+    opposite side.
 
     Args:
         prompt: Of GenEval's six tasks.
@@ -95,8 +97,9 @@ def exact_relation(moved: Tensor, target: Tensor, relation: Tensor) -> Tensor:
     Returns:
         bool (P,).
 
-    The rule is GenEval's ``relative_position`` (djghosh13/geneval at af4902f, ``evaluate_images.py``) with its
-    default slack of 0.1; the scorer has its own, exact to the bit, because the two must not share an error.
+    The rule is GenEval's ``relative_position`` (djghosh13/geneval at af4902f, ``evaluate_images.py``) with
+    its default slack of 0.1; the scorer has its own, exact to the bit, because the two must not share an
+    error.
     """
     offset = (moved[:, :2] + moved[:, 2:] - target[:, :2] - target[:, 2:]) / 2
     extents = (moved[:, 2:] - moved[:, :2]) + (target[:, 2:] - target[:, :2])

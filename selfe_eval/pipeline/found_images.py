@@ -5,10 +5,8 @@
     DIR/steps-004/00000/...         the same, once per step count, as in a run folder
 
 The reference (djghosh13/geneval at af4902f, evaluate_images.py) walks whatever folders it finds, scores
-whatever PNG
-it finds, and prints a mean: 544 prompts, three samples or a folder of JPEGs give a number like any other.
-Here each
-planned image is there or is named as missing.
+whatever PNG it finds, and prints a mean: 544 prompts, three samples or a folder of JPEGs give a number like
+any other. Here each planned image is there or is named as missing.
 """
 
 from __future__ import annotations
@@ -69,13 +67,10 @@ class FoundImages:
         )
         raise UntrustworthyError(
             f"{self.folder} is incomplete: {len(self.missing)} of {len(self.missing) + len(self.paths)} "
-            "images are "
-            f"missing ({_some(self.missing)}).{ignored} The official scorer would print a number all the "
-            "same; "
-            "here nothing was scored. Add the images as PNG files named samples/0000.png and so on, say how "
-            "many "
-            "there should be with --images-per-prompt, or score what is there, stamped partial, with "
-            "--allow-partial."
+            f"images are missing ({_some(self.missing)}).{ignored} The official scorer would print a number "
+            "all the same; here nothing was scored. Add the images as PNG files named samples/0000.png and "
+            "so on, say how many there should be with --images-per-prompt, or score what is there, stamped "
+            "partial, with --allow-partial."
         )
 
 
@@ -113,10 +108,8 @@ def find_images(
     if not search.paths:
         raise UsageError(
             f"{folder} holds no image in the official layout: expected PNG files such as "
-            "00000/samples/0000.png, "
-            f"found {_some(search.ignored) or 'nothing'}. JPEG and WebP files are not scored (compression "
-            "changes "
-            "what a detector sees): save the generator's output as PNG."
+            f"00000/samples/0000.png, found {_some(search.ignored) or 'nothing'}. JPEG and WebP files are "
+            "not scored (compression changes what a detector sees): save the generator's output as PNG."
         )
     count = images_per_prompt or 1 + max(key.image_index for key in search.paths)
     return search.found(count)
@@ -222,10 +215,8 @@ def _check_metadata(path: Path, prompt: Prompt) -> None:
         asked = metadata.get("prompt") if isinstance(metadata, dict) else metadata
         raise UntrustworthyError(
             f"{path} is not the suite's line for prompt {prompt.prompt_id}: expected {prompt.text!r}, found "
-            f"{asked!r}. "
-            "These images were made for other prompts or another order, and would be judged wrongly. Choose "
-            "the "
-            "right --suite, or export its lines with `selfe-eval suites --export`."
+            f"{asked!r}. These images were made for other prompts or another order, and would be judged "
+            "wrongly. Choose the right --suite, or export its lines with `selfe-eval suites --export`."
         )
 
 

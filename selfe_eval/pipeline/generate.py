@@ -1,11 +1,9 @@
 """Stage two: draw the images that are missing. Reads ``run.json``, writes ``images/`` and ``images.jsonl``.
 
-A batch of which any image is missing (no record, no file, or a file of another hash) is drawn again whole,
-so that
-the bits come out equal; images that are there are compared with the new ones, and only missing records are
-appended.
-The files of a batch are in place before its records are, so a record never speaks of an image that is not
-there.
+A batch of which any image is missing (no record, no file, or a file of another hash) is drawn again whole, so
+that the bits come out equal; images that are there are compared with the new ones, and only missing records
+are appended. The files of a batch are in place before its records are, so a record never speaks of an image
+that is not there.
 """
 
 from __future__ import annotations
@@ -132,9 +130,8 @@ def _draw(
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[::3] != (len(batch.keys), 3):
         raise UntrustworthyError(
             f"The generator {generator.name} returned {pixels.dtype} of shape {pixels.shape} for "
-            f"{len(batch.keys)} "
-            "prompts; expected uint8 images (batch, height, width, 3). Its adapter is broken; nothing was "
-            "kept."
+            f"{len(batch.keys)} prompts; expected uint8 images (batch, height, width, 3). Its adapter "
+            "is broken; nothing was kept."
         )
     drawn = []
     for key, seed, image in zip(batch.keys, seeds, pixels, strict=True):
@@ -166,12 +163,9 @@ def _refuse_another_image(run: Run, new: ImageRecord, old: ImageRecord | None) -
         return
     raise UntrustworthyError(
         f"{new.path} was drawn again because a file of its batch was missing or changed, and came out "
-        "differently: "
-        f"expected SHA-256 {old.sha256} from {run.images_file}, found {new.sha256}. Another device, torch "
-        "version or "
-        "number of threads draws other bits (see 'attempts' and 'generator' in run.json). Nothing was "
-        "overwritten: "
-        "resume where the run began, or start a new run with --out."
+        f"differently: expected SHA-256 {old.sha256} from {run.images_file}, found {new.sha256}. Another "
+        "device, torch version or number of threads draws other bits (see 'attempts' and 'generator' in "
+        "run.json). Nothing was overwritten: resume where the run began, or start a new run with --out."
     )
 
 

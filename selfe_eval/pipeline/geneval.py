@@ -176,9 +176,9 @@ def suite_of(run: Run) -> Suite:
     suite = load_suite(run.spec.suite)
     if suite.sha256 != run.spec.suite_sha256:
         raise UntrustworthyError(
-            f"{run.folder} was made for the suite {suite.name} with SHA-256 {run.spec.suite_sha256}, but "
-            "this "
-            f"version of selfe-eval has {suite.sha256}. Use the version that planned it, or start a new run."
+            f"{run.folder} was made for the suite {suite.name} with SHA-256 "
+            f"{run.spec.suite_sha256}, but this version of selfe-eval has {suite.sha256}. Use the "
+            "version that planned it, or start a new run."
         )
     return suite
 
@@ -192,8 +192,7 @@ def load_run_generator(run: Run) -> Generator:
     if run.record.checkpoint is None:
         raise UsageError(
             f"{run.folder} holds scores of images that somebody else made; there is nothing to generate. "
-            "Score "
-            "them again with `selfe-eval score --images`."
+            "Score them again with `selfe-eval score --images`."
         )
     checkpoint = find_checkpoint(run.record.checkpoint)
     verify_checkpoint(checkpoint)
@@ -229,8 +228,7 @@ def refuse_incomplete(run: Run, summary: Summary) -> None:
     if missing:
         planned = missing + sum(row.overall.n for row in summary.rows)
         raise UntrustworthyError(
-            f"{missing} of {planned} planned images have no score, so the run is incomplete (a missing score "
-            "is "
-            f"never counted as wrong). `selfe-eval validate {run.folder}` names them; go on with: "
-            f"{run.resume_command}"
+            f"{missing} of {planned} planned images have no score, so the run is incomplete (a "
+            f"missing score is never counted as wrong). `selfe-eval validate {run.folder}` names "
+            f"them; go on with: {run.resume_command}"
         )

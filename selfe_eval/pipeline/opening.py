@@ -114,6 +114,5 @@ def _refuse_unwritable(folder: Path) -> Iterator[None]:
         reason = error.strerror or os.strerror(error.errno or errno.EIO)
         raise UsageError(
             f"The output folder {folder} cannot be written: {reason}. Nothing was computed. Make room or "
-            "change "
-            "its permissions, or choose another folder with --out."
+            "change its permissions, or choose another folder with --out."
         ) from error

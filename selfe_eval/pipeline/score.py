@@ -1,9 +1,8 @@
 """Stage three: judge the images. Reads ``images.jsonl`` and the files, writes ``scores/geneval.jsonl``.
 
 A score belongs to the bytes it was given for and to the scorer that gave it: where the image or the scorer's
-description has changed, the score is stale and the image is judged again. An image that cannot be read gets
-a null
-with the reason, never a zero, and is tried again the next time.
+description has changed, the score is stale and the image is judged again. An image that cannot be read gets a
+null with the reason, never a zero, and is tried again the next time.
 """
 
 from __future__ import annotations

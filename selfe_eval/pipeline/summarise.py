@@ -76,8 +76,7 @@ def _scorer(run: Run) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise UntrustworthyError(
             f"{run.folder} has no scores to summarise: {path} cannot be read ({error}). Score the images "
-            "first: "
-            f"`{run.resume_command}`."
+            f"first: `{run.resume_command}`."
         ) from error
     if not isinstance(description, dict):
         raise UntrustworthyError(

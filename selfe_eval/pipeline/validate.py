@@ -23,8 +23,7 @@ def problems(run: Run, suite: Suite) -> list[str]:
     """Everything that keeps a run from being whole and unchanged, one line each; empty if it is.
 
     Compares the records with the plan, every image file with its hash, every score with its image, and the
-    summary
-    with the one that the scores give.
+    summary with the one that the scores give.
     """
     try:
         return [*_torn(run), *_all_problems(run, suite)]

@@ -1,10 +1,9 @@
 """Write a file so that a reader sees the old content or the new, never half of one.
 
-1. The content goes to a temporary file in the same folder. 2. It is renamed over the target (`os.replace`).
+The content goes to a temporary file in the same folder, which is then renamed over the target (`os.replace`).
 Accepted trade-off: no fsync here. After kill -9 the page cache survives, so a finished rename is a finished
-file;
-after a power cut a file may be empty, which the SHA-256 in its record shows, and the image is made again. The
-journals (`journal.py`), which hold those hashes, are synced.
+file; after a power cut a file may be empty, which the SHA-256 in its record shows, and the image is made
+again. The journals (`journal.py`), which hold those hashes, are synced.
 """
 
 from __future__ import annotations

@@ -74,16 +74,13 @@ def read_images(path: Path) -> dict[ImageKey, ImageRecord]:
         except (KeyError, TypeError, ValueError) as error:
             raise UntrustworthyError(
                 f"Line {number} of {path} is no image record: {type(error).__name__} {error}. Expected the "
-                "fields "
-                "steps, prompt_id, image_index, seed, path, sha256, seconds. Delete that line and resume the "
-                "run: "
-                "the image is then made again."
+                "fields steps, prompt_id, image_index, seed, path, sha256, seconds. Delete that line and "
+                "resume the run: the image is then made again."
             ) from error
         if record.key in records:
             raise UntrustworthyError(
                 f"Line {number} of {path} repeats the record of {record.key}. Something other than "
-                "selfe-eval wrote "
-                "to this file. Delete one of the two lines and resume the run."
+                "selfe-eval wrote to this file. Delete one of the two lines and resume the run."
             )
         records[record.key] = record
     return records

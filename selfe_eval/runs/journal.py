@@ -1,10 +1,8 @@
 """Append-only JSON lines that survive kill -9 at any byte.
 
 A record counts once its newline is on disk. A last line without newline is the trace of a crash: reading
-ignores
-it and appending cuts it off first. A broken line that does end in a newline is not a trace of a crash but
-damage,
-and is an error. Every append is one write, flushed and synced.
+ignores it and appending cuts it off first. A broken line that does end in a newline is not a trace of a crash
+but damage, and is an error. Every append is one write, flushed and synced.
 """
 
 from __future__ import annotations
@@ -74,9 +72,8 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise UntrustworthyError(
             f"Line {number} of {path} is damaged: expected one JSON object, found {line[:60]!r}. This is not "
-            "the "
-            "trace of a crash (only a last line without newline is). Restore the file, or delete that line: "
-            "the images or scores it stood for are then made again by `selfe-eval resume`."
+            "the trace of a crash (only a last line without newline is). Restore the file, or delete that "
+            "line: the images or scores it stood for are then made again by `selfe-eval resume`."
         )
     return record
 

@@ -73,14 +73,13 @@ class RunRecord:
         """Read the document ``run.json``.
 
         Raises:
-            UntrustworthyError: another schema version, a missing field, or a spec that does not match its
-            hash.
+            UntrustworthyError: another schema version, a missing field, or a spec that does not
+                match its hash.
         """
         if document.get("schema_version") != SCHEMA_VERSION:
             raise UntrustworthyError(
                 f"run.json has schema_version {document.get('schema_version')!r}; this version of selfe-eval "
-                "reads "
-                f"{SCHEMA_VERSION}. Use the version that wrote it, or start a new run with --out."
+                f"reads {SCHEMA_VERSION}. Use the version that wrote it, or start a new run with --out."
             )
         try:
             record = cls(
@@ -98,14 +97,13 @@ class RunRecord:
         except (KeyError, TypeError, AttributeError) as error:
             raise UntrustworthyError(
                 f"run.json lacks or garbles a field: {type(error).__name__} {error}. It has been edited or "
-                "is of "
-                "another version. Start a new run with --out."
+                "is of another version. Start a new run with --out."
             ) from error
         if record.spec.sha256 != stated or record.status not in _STATUSES:
             raise UntrustworthyError(
-                f"The spec in run.json does not match its own hash: stated {stated}, computed "
-                f"{record.spec.sha256} "
-                f"(status {record.status!r}). The file has been edited. Start a new run with --out."
+                f"The spec in run.json does not match its own hash: stated {stated}, "
+                f"computed {record.spec.sha256} (status {record.status!r}). The file has "
+                "been edited. Start a new run with --out."
             )
         return record
 
@@ -165,8 +163,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise UsageError(
             f"Another process is working on {folder}. Two would spoil each other's work: wait for it, look "
-            "at it "
-            f"with `selfe-eval status {shlex.quote(str(folder))}`, or write elsewhere with --out."
+            f"at it with `selfe-eval status {shlex.quote(str(folder))}`, or write elsewhere with --out."
         ) from error
     try:
         yield
@@ -187,18 +184,16 @@ def open_run(folder: Path) -> Run:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UsageError(
             f"{folder} is not a run folder: expected the file {path}, found none. Runs made without --out "
-            "lie in "
-            "results/runs; give the folder of one of them."
+            "lie in results/runs; give the folder of one of them."
         ) from error
     try:
         document = json.loads(content)
         if not isinstance(document, dict):
-            raise ValueError(f"found a {type(document).__name__}")  # noqa: TRY004,TRY301 - joins the parser's errors
+            raise ValueError(f"found a {type(document).__name__}")  # noqa: TRY004,TRY301 - joins the parser's
     except ValueError as error:
         raise UntrustworthyError(
             f"{path} is damaged: expected a JSON object, but {error}. It is written atomically, so something "
-            "else "
-            "changed it. Restore it, or start a new run with --out."
+            "else changed it. Restore it, or start a new run with --out."
         ) from error
     return Run(folder=folder, record=RunRecord.from_json(document))
 
@@ -206,8 +201,8 @@ def open_run(folder: Path) -> Run:
 def create_or_open(folder: Path, record: RunRecord) -> Run:
     """Open the run of this spec in this folder, or create it there. The caller holds the folder's lock.
 
-    What the spec leaves open follows the caller: where the checkpoint lies now, the device, and whether images
-    that somebody else made are all there.
+    What the spec leaves open follows the caller: where the checkpoint lies now, the device, and whether
+    images that somebody else made are all there.
 
     Raises:
         UsageError: the folder holds a run of another spec, or files that are not a run.
@@ -219,18 +214,15 @@ def create_or_open(folder: Path, record: RunRecord) -> Run:
         if differences:
             raise UsageError(
                 f"{folder} holds a run with another configuration, and one folder never mixes two. It "
-                "differs in "
-                f"{'; '.join(differences)}. Repeat the first configuration to go on with it, or write the "
-                "new run "
-                "elsewhere with --out."
+                f"differs in {'; '.join(differences)}. Repeat the first configuration to go on with it, or "
+                "write the new run elsewhere with --out."
             )
         return run.update(checkpoint=record.checkpoint, device=record.device, partial=record.partial)
     strangers = sorted(entry.name for entry in folder.iterdir() if not _is_own_trace(entry.name))
     if strangers:
         raise UsageError(
             f"{folder} is not empty and holds no run (found {', '.join(strangers[:3])}). Results are never "
-            "mixed "
-            "with other files: give --out a new or empty folder."
+            "mixed with other files: give --out a new or empty folder."
         )
     atomic_write_json(folder / layout.RUN_FILE, record.as_json())
     return Run(folder=folder, record=record)

@@ -74,14 +74,12 @@ def read_scores(path: Path) -> dict[ImageKey, ScoreRecord]:
         except (KeyError, TypeError, ValueError) as error:
             raise UntrustworthyError(
                 f"Line {number} of {path} is no score record: {type(error).__name__} {error}. Delete that "
-                "file and "
-                "score the run again; the images stay."
+                "file and score the run again; the images stay."
             ) from error
         if record.key in records:
             raise UntrustworthyError(
-                f"Line {number} of {path} repeats the score of {record.key}. Delete that file and score the "
-                "run "
-                "again; the images stay."
+                f"Line {number} of {path} repeats the score of {record.key}. Delete that file and score "
+                "the run again; the images stay."
             )
         records[record.key] = record
     return records

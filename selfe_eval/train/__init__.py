@@ -1,1 +1,1 @@
-"""Recipes: how the bundled models and judges are trained on the openmoji world. Each can be rerun by ``selfe-eval train``."""
+"""Recipes: how the bundled models and the judge are trained on the openmoji world (``selfe-eval train``)."""

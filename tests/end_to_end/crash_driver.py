@@ -1,11 +1,9 @@
 """Run the pipeline again and again, killed with SIGKILL at one place after the other, and compare.
 
 Started as a program of its own, so that it can fork. A child dies at its n-th rename, sync or write, before
-or after
-it; then the same command is run once more in this process, and every byte of the folder must equal that of
-the run
-that was never disturbed. Prints one JSON line: how many places were tried, and at which of them something
-differed.
+or after it; then the same command is run once more in this process, and every byte of the folder must equal
+that of the run that was never disturbed. Prints one JSON line: how many places were tried, and at which of
+them something differed.
 
     python crash_driver.py FOLDER {replace,fsync,write_bytes} {before,after}
 """
