@@ -140,4 +140,5 @@ def _zero_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
 
 @lru_cache(maxsize=16)
 def _rotary(num_text: int, rows: int, columns: int, dims: tuple[int, int, int]) -> Tensor:
-    return rotary_table(token_positions(num_text, rows, columns), dims)
+    with torch.inference_mode(mode=False):  # a table first made while sampling must serve training too
+        return rotary_table(token_positions(num_text, rows, columns), dims)

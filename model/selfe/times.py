@@ -34,7 +34,7 @@ def mu_of_length(
 def warp(t: Tensor, mu: float) -> Tensor:
     """T -> e^mu / (e^mu + 1/t - 1) (S.11): an increasing map of [0, 1] onto itself that favours noisy times for mu > 0."""
     shift = math.exp(mu)
-    return shift * t / (shift * t + 1.0 - t)
+    return shift * t / (shift * t + (1.0 - t))
 
 
 def sample_times(
