@@ -21,7 +21,7 @@ def checkpoints(*, as_json: options.AsJson = False) -> None:
     Example:
       selfe-eval checkpoints
     """  # noqa: D301 - Typer needs the control character, not its spelling
-    from selfe_eval.generate.checkpoints import bundled_checkpoints
+    from selfe_eval.generate.checkpoints import WEIGHTS_FILE, bundled_checkpoints
 
     found = bundled_checkpoints()
     if as_json:
@@ -36,14 +36,13 @@ def checkpoints(*, as_json: options.AsJson = False) -> None:
         table.add_column(heading)
     for name, checkpoint in found.items():
         training = checkpoint.config.get("training", {})
-        weights = next(iter(checkpoint.config["files"]))
         table.add_row(
             name,
             checkpoint.suite or "",
             str(training.get("objective", "")),
             str(training.get("images_seen", "")),
-            f"{_size_bytes(checkpoint.folder / weights) / 1e6:.1f}",
-            checkpoint.sha256[weights][:8],
+            _megabytes(checkpoint.folder / WEIGHTS_FILE),
+            checkpoint.sha256[WEIGHTS_FILE][:8],
         )
     Console().print(table)
 
@@ -58,5 +57,5 @@ def _document(name: str, checkpoint: CheckpointFolder) -> dict[str, object]:
     }
 
 
-def _size_bytes(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f}" if path.is_file() else "missing"

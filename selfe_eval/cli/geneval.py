@@ -56,7 +56,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     Examples:
       selfe-eval geneval --ckpt selfe-tiny --steps 1,2,4,8,50
       selfe-eval geneval --ckpt selfe-tiny --steps 1,4 --limit 60 --images-per-prompt 1
-      selfe-eval geneval --ckpt runs/mine/ema.safetensors --fail-on violated --json > result.json
+      selfe-eval geneval --ckpt runs/train/selfe-tiny/checkpoint --fail-on violated --json > result.json
     """  # noqa: D301 - Typer needs the control character, not its spelling
     request = options.Request(
         ckpt=ckpt,

@@ -25,15 +25,19 @@ def sample(
     """
     from selfe_eval.cli.options import parse_steps
     from selfe_eval.devices import resolve_device
-    from selfe_eval.generate.checkpoints import find_checkpoint
+    from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
+
+    if out.suffix.lower() != ".png" or not out.parent.is_dir():
+        raise UsageError(f"--out {out}: expected a file name that ends in .png, in a folder that is there.")
+    step_counts = parse_steps(steps)
+    checkpoint = find_checkpoint(ckpt)
+    verify_checkpoint(checkpoint)
     from selfe_eval.generate.sample_grid import draw_samples
 
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: expected a file name that ends in .png.")
     unknown = draw_samples(
-        find_checkpoint(ckpt).folder,
+        checkpoint,
         prompts,
-        step_counts=parse_steps(steps),
+        step_counts=step_counts,
         first_seed=seed,
         scale=scale,
         path=out,

@@ -118,10 +118,10 @@ def _from_path(path: Path) -> CheckpointFolder:
         )
     config, sha256 = _read_json(folder / CONFIG_FILE)
     checkpoint = _checked(folder / CONFIG_FILE, config, sha256, reference=str(folder.resolve()))
-    if path.suffix == ".safetensors" and path.name not in checkpoint.config["files"]:
+    if path.suffix == ".safetensors" and path.name != WEIGHTS_FILE:
         raise UsageError(
-            f"{path} is not one of the files that {folder / CONFIG_FILE} names "
-            f"({', '.join(checkpoint.config['files'])}). Give the folder, or one of those files."
+            f"{path} would not be loaded: the weights of a checkpoint are the file {WEIGHTS_FILE} beside its "
+            f"{CONFIG_FILE}. Give the folder, or that file; other weights need a folder of their own."
         )
     return checkpoint
 
@@ -148,11 +148,11 @@ def _checked(path: Path, config: dict[str, Any], sha256: str, *, reference: str)
             f"text-to-image checkpoint. Bundled ones: {', '.join(bundled_checkpoints()) or 'none'}."
         )
     files = config.get("files")
-    is_hashed = isinstance(files, dict) and bool(files) and all(map(_is_plain_hash, files.items()))
+    is_hashed = isinstance(files, dict) and WEIGHTS_FILE in files and all(map(_is_plain_hash, files.items()))
     if not isinstance(config.get("name"), str) or not is_hashed:
         raise UsageError(
-            f"{path} must have a 'name' and, under 'files', the SHA-256 of each weight file in "
-            f"the same folder; found name {config.get('name')!r} and files {files!r}. Write it "
+            f"{path} must have a 'name' and, under 'files', the SHA-256 of {WEIGHTS_FILE} and of any other "
+            f"weight file in the same folder; found name {config.get('name')!r} and files {files!r}. Write it "
             "again with `selfe-eval train`."
         )
     return CheckpointFolder(folder=path.parent, config=config, config_sha256=sha256, reference=reference)

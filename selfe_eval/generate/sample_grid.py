@@ -9,6 +9,9 @@ import numpy as np
 from PIL import Image
 
 from selfe.pipeline import AnyStepPipeline
+from selfe_eval.errors import UsageError
+from selfe_eval.generate.checkpoints import CheckpointFolder
+from selfe_eval.generate.selfe_checkpoint import load_pipeline
 
 PROMPTS = (
     "a photo of a car",
@@ -28,7 +31,7 @@ STEP_COUNTS = (1, 2, 4, 8, 50)
 
 
 def draw_samples(
-    folder: Path,
+    checkpoint: CheckpointFolder,
     prompts: Sequence[str],
     *,
     step_counts: Sequence[int],
@@ -37,15 +40,21 @@ def draw_samples(
     path: Path,
     device: str,
 ) -> dict[str, list[str]]:
-    """Write the grid of a checkpoint folder; seeds count up from ``first_seed`` with the prompts.
+    """Write the grid of a checkpoint; seeds count up from ``first_seed`` with the prompts.
 
     Returns:
         For each prompt with words the model has never seen, those words.
+
+    Raises:
+        UsageError: the checkpoint's files do not fit together, or a prompt is too long for the model.
     """
-    pipeline = AnyStepPipeline.load(folder, device=device)
-    save_sample_grid(
-        pipeline, path, prompts=prompts, step_counts=step_counts, first_seed=first_seed, scale=scale
-    )
+    pipeline = load_pipeline(checkpoint, device)
+    try:
+        save_sample_grid(
+            pipeline, path, prompts=prompts, step_counts=step_counts, first_seed=first_seed, scale=scale
+        )
+    except ValueError as error:
+        raise UsageError(f"{error} Say it in fewer words.") from error
     words = {prompt: pipeline.unknown_words(prompt) for prompt in prompts}
     return {prompt: unknown for prompt, unknown in words.items() if unknown}
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from selfe.checkpoint import CheckpointError
 from selfe.pipeline import AnyStepPipeline
 from selfe_eval.errors import UsageError
-from selfe_eval.generate.checkpoints import CheckpointFolder
+from selfe_eval.generate.checkpoints import CONFIG_FILE, CheckpointFolder
 from selfe_eval.generate.overrides import SamplerOverrides
 
 
@@ -56,8 +56,21 @@ def load_selfe_generator(
     Raises:
         UsageError: its files do not fit together.
     """
+    return SelfeGenerator(checkpoint.name, load_pipeline(checkpoint, device), overrides)
+
+
+def load_pipeline(checkpoint: CheckpointFolder, device: str = "cpu") -> AnyStepPipeline:
+    """The pipeline of a checkpoint folder; what is wrong with its files becomes an error of ours.
+
+    Raises:
+        UsageError: its files do not fit together.
+    """
     try:
-        pipeline = AnyStepPipeline.load(checkpoint.folder, device=device)
+        return AnyStepPipeline.load(checkpoint.folder, device=device)
     except CheckpointError as error:
         raise UsageError(str(error)) from error
-    return SelfeGenerator(checkpoint.name, pipeline, overrides)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{checkpoint.folder / CONFIG_FILE} lacks or garbles what the network needs: {type(error).__name__} "
+            f"{error}. Write the checkpoint again with `selfe-eval train`."
+        ) from error

@@ -75,8 +75,9 @@ def test_an_unknown_name_and_an_unknown_path_are_told_apart(tmp_path: Path) -> N
         (lambda config: config.update(files={}), "must have a 'name'"),
         (lambda config: config.update(files={"../model.safetensors": "0" * 64}), "must have a 'name'"),
         (lambda config: config.update(files={"model.safetensors": "zz"}), "must have a 'name'"),
+        (lambda config: config.update(files={"other.safetensors": "0" * 64}), "must have a 'name'"),
     ],
-    ids=["format", "no name", "no hashes", "path outside", "no hash"],
+    ids=["format", "no name", "no hashes", "path outside", "no hash", "other weights"],
 )
 def test_a_config_of_another_kind_is_refused(
     copy: Path, change: Callable[[dict[str, Any]], object], message: str
@@ -95,8 +96,9 @@ def test_a_broken_config_is_an_error_and_no_traceback(copy: Path, content: bytes
         find_checkpoint(str(copy))
 
 
-def test_weights_that_the_config_does_not_name_are_refused(copy: Path) -> None:
-    """Another .safetensors file in the same folder is not silently replaced by the named one."""
+def test_other_weights_are_refused(copy: Path) -> None:
+    """Another .safetensors file in the folder, named by config.json or not, is never silently replaced."""
     shutil.copy(copy / "model.safetensors", copy / "other.safetensors")
-    with pytest.raises(UsageError, match="is not one of the files"):
+    edit(copy, lambda config: config["files"].update({"other.safetensors": "0" * 64}))
+    with pytest.raises(UsageError, match=r"other\.safetensors would not be loaded"):
         find_checkpoint(str(copy / "other.safetensors"))

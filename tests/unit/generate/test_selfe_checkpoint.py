@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -39,4 +40,17 @@ def test_weights_of_another_network_are_a_usage_error(random_checkpoint: Path, t
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(config.replace('"num_layers": 1', '"num_layers": 2'))
     with pytest.raises(UsageError, match="does not fit"):
+        load_selfe_generator(find_checkpoint(str(folder)), SamplerOverrides())
+
+
+@pytest.mark.parametrize("entry", ["network", "autoencoder", "sampler", "training"])
+def test_a_config_that_lacks_an_entry_is_a_usage_error(
+    random_checkpoint: Path, tmp_path: Path, entry: str
+) -> None:
+    """A config.json of the right format without its sizes or options ends in our error, which names the file."""
+    folder = Path(shutil.copytree(random_checkpoint, tmp_path / "copy"))
+    config = json.loads((folder / "config.json").read_text())
+    del config[entry]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=rf"config\.json lacks or garbles .*{entry}"):
         load_selfe_generator(find_checkpoint(str(folder)), SamplerOverrides())
