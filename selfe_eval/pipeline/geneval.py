@@ -171,7 +171,8 @@ def suite_of(run: Run) -> Suite:
     """The suite of a run.
 
     Raises:
-        UntrustworthyError: this version's suite of that name has other prompts.
+        UntrustworthyError: this version's suite of that name has other prompts, or the run covers others than
+            its spec says.
     """
     suite = load_suite(run.spec.suite)
     if suite.sha256 != run.spec.suite_sha256:
@@ -179,6 +180,14 @@ def suite_of(run: Run) -> Suite:
             f"{run.folder} was made for the suite {suite.name} with SHA-256 "
             f"{run.spec.suite_sha256}, but this version of selfe-eval has {suite.sha256}. Use the "
             "version that planned it, or start a new run."
+        )
+    asked = select_prompts(suite, run.spec.limit)
+    is_cut = len(asked) < len(suite.prompts)
+    if run.record.prompt_ids != asked or (is_cut and not run.record.partial):
+        raise UntrustworthyError(
+            f"run.json of {run.folder} does not cover the {len(asked)} prompts that its spec asks for, or hides "
+            f"that some are left out (found {len(run.record.prompt_ids)} prompts, partial "
+            f"{run.record.partial}). It was edited, or planned by another version. Start a new run with --out."
         )
     return suite
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,9 +38,8 @@ def see_writable(folder: Path, record: RunRecord) -> None:
     """
     is_new = not folder.exists()
     with _planned_folder(folder, record):
-        pass
-    if is_new:
-        shutil.rmtree(folder, ignore_errors=True)
+        if is_new:
+            _remove_traces(folder)
 
 
 @contextlib.contextmanager
@@ -106,13 +104,19 @@ def _probe(folder: Path, record: RunRecord) -> None:
         raise OSError(errno.ENOSPC, f"{num_missing} images need at least {needed} bytes, and {free} are free")
 
 
+def _remove_traces(folder: Path) -> None:
+    """Remove a folder that holds nothing but the lock, which the caller holds; another run's files would stay."""
+    with contextlib.suppress(OSError):
+        (folder / layout.LOCK_FILE).unlink()
+        folder.rmdir()
+
+
 @contextlib.contextmanager
 def _refuse_unwritable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or os.strerror(error.errno or errno.EIO)
         raise UsageError(
-            f"The output folder {folder} cannot be written: {reason}. Nothing was computed. Make room or "
+            f"The output folder {folder} cannot be written: {error.strerror or error}. Nothing was computed. Make room or "
             "change its permissions, or choose another folder with --out."
         ) from error

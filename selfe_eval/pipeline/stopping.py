@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
-from selfe_eval.errors import UntrustworthyError
+from selfe_eval.errors import SelfeEvalError, UntrustworthyError
 from selfe_eval.runs.run import Run, open_run
 
 
@@ -26,15 +25,14 @@ def stopping_well(run: Run) -> Iterator[None]:
         raise KeyboardInterrupt(f"Interrupted. {way_on}") from None
     except OSError as error:
         _mark_incomplete(run)
-        reason = error.strerror or os.strerror(error.errno or 0)
         where = error.filename or run.folder
         raise UntrustworthyError(
-            f"The run stopped before it was complete, at {where}: {reason}. Make room or restore access "
+            f"The run stopped before it was complete, at {where}: {error.strerror or error}. Make room or restore access "
             f"first. {way_on}"
         ) from error
 
 
 def _mark_incomplete(run: Run) -> None:
     """Say so in the record, if the disk still takes it; a record left at ``started`` means the same."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, SelfeEvalError):
         open_run(run.folder).update(status="incomplete")

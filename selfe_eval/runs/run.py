@@ -94,7 +94,7 @@ class RunRecord:
                 attempts=tuple(document["attempts"]),
             )
             stated = document["spec_sha256"]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UntrustworthyError(
                 f"run.json lacks or garbles a field: {type(error).__name__} {error}. It has been edited or "
                 "is of another version. Start a new run with --out."

@@ -107,6 +107,7 @@ def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
         ({"status": "perfect"}, "status 'perfect'"),
         ({"spec": {"suite": "x"}}, "fields this version knows"),
         ({"nfe": None}, "lacks or garbles"),
+        ({"nfe": {"few": 2}}, "lacks or garbles"),
         ({"spec": {**SPEC.as_json(), "seed": 7}}, "does not match its own hash"),
     ],
 )
