@@ -99,8 +99,8 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
             typer.echo(problem)
     if found:
         raise UntrustworthyError(
-            f"{run} is not whole and unchanged: {len(found)} problem{'s' if len(found) > 1 else ''} (listed on "
-            f"stdout). Missing and damaged images and scores are made again by: {opened.resume_command}"
+            f"{run} is not whole and unchanged: {len(found)} problem{'s' if len(found) > 1 else ''} (listed "
+            f"on stdout). Missing and damaged images and scores are made again by: {opened.resume_command}"
         )
     if not as_json:
         num_images = len(opened.record.prompt_ids) * opened.spec.images_per_prompt * len(opened.spec.steps)

@@ -102,7 +102,17 @@ def score(  # noqa: PLR0913 - the parameters are the options
       selfe-eval score --images my-images --suite geneval --name my-model
     """  # noqa: D301 - Typer needs the control character, not its spelling
     if run is not None:
-        theirs = {"--images": images, "--suite": suite, "--name": name, "--detector": detector, "--out": out}
+        theirs = {
+            "--images": images,
+            "--suite": suite,
+            "--steps": steps,
+            "--name": name,
+            "--images-per-prompt": images_per_prompt,
+            "--allow-partial": allow_partial or None,
+            "--detector": detector,
+            "--out": out,
+            "--json": as_json or None,
+        }
         _refuse_options(run, [option for option, value in theirs.items() if value is not None])
         _score_run(run, device)
         return
@@ -162,8 +172,8 @@ def _refuse_options(run: Path, given: list[str]) -> None:
     """A run says itself what it is scored with; another answer would silently not count."""
     if given:
         raise UsageError(
-            f"{', '.join(given)} cannot be given with a run folder: {run} says itself what it is and how it is "
-            "scored. Leave it out, or start another run."
+            f"{', '.join(given)} cannot be given with a run folder: {run} says itself what it is and how it "
+            "is scored, and `selfe-eval summarise` prints its numbers. Leave it out, or start another run."
         )
 
 

@@ -43,7 +43,7 @@ class BarProgress:
 
 
 class LineProgress:
-    """A plain line at the begin and the end of a stage, and every few seconds between."""
+    """A plain line at the beginning and the end of a stage, and every few seconds between."""
 
     @contextlib.contextmanager
     def stage(self, name: str, *, total: int, done: int) -> Iterator[Advance]:

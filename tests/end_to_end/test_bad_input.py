@@ -162,7 +162,6 @@ def test_an_unknown_command_and_a_missing_option(tmp_path: Path) -> None:
 
 def test_options_that_a_run_would_ignore(tmp_path: Path) -> None:
     """`score` takes a run or images: an option that would not count is an error, and so is neither."""
-    assert_one_paragraph(
-        run("score", "a", "--detector", "b", folder=tmp_path), 2, "--detector cannot be given"
-    )
+    for option in (("--detector", "b"), ("--steps", "4"), ("--images-per-prompt", "2"), ("--json",)):
+        assert_one_paragraph(run("score", "a", *option, folder=tmp_path), 2, f"{option[0]} cannot be given")
     assert_one_paragraph(run("score", folder=tmp_path), 2, "--images DIR")
