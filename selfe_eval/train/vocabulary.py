@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from selfe.text import TextConfig
 from selfe_eval.records import COLORS, RELATIONS
-from selfe_eval.suites.vocabulary import CLASSES, plural
-
-NUMBERS = ("two", "three", "four")
+from selfe_eval.suites.vocabulary import CLASSES, NUMBER_WORDS, plural
 
 
 def text_config() -> TextConfig:
@@ -17,7 +15,7 @@ def text_config() -> TextConfig:
     classes = [f"{name}|{plural(name)}" for name in CLASSES]
     colors = [color for color in COLORS if color not in CLASSES]
     return TextConfig(
-        phrases=(*classes, *colors, *NUMBERS, *RELATIONS),
+        phrases=(*classes, *colors, *NUMBER_WORDS.values(), *RELATIONS),
         silent=("a", "an", "and", "of", "photo"),
         num_tokens=6,
         width=128,
