@@ -11,10 +11,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from selfe_eval.openmoji import captions, layouts
+from selfe_eval.openmoji import layouts
 from selfe_eval.openmoji.palette import BACKGROUNDS
 from selfe_eval.openmoji.scenes import NUM_SLOTS, SceneBatch
 from selfe_eval.records import COLORS, RELATIONS, TASKS, Prompt
+from selfe_eval.suites import wording
 from selfe_eval.suites.heldout import held_out_class_color, held_out_class_pair, held_out_class_relation
 from selfe_eval.suites.vocabulary import CLASSES
 
@@ -153,16 +154,16 @@ def _prompt(
     first, second = (CLASSES[index] for index in classes)
     color, other = (COLORS[index] for index in paints)
     if task == SINGLE:
-        return captions.single_object(number, first)
+        return wording.single_object(number, first)
     if task == TWO:
-        return captions.two_object(number, first, second)
+        return wording.two_object(number, first, second)
     if task == COUNTING:
-        return captions.counting(number, first, count)
+        return wording.counting(number, first, count)
     if task == COLOR:
-        return captions.colors(number, first, color)
+        return wording.colors(number, first, color)
     if task == POSITION:
-        return captions.position(number, first, second, RELATIONS[relation])
-    return captions.color_attr(number, (first, second), (color, other))
+        return wording.position(number, first, second, RELATIONS[relation])
+    return wording.color_attr(number, (first, second), (color, other))
 
 
 def _draw(num_scenes: int, generator: torch.Generator) -> Contents:

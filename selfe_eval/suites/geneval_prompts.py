@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from selfe_eval.errors import UntrustworthyError
-from selfe_eval.records import COLORS, RELATIONS, Prompt, Requirement
-from selfe_eval.suites.vocabulary import CLASSES, NUMBER_WORDS, article, plural
+from selfe_eval.records import COLORS, RELATIONS, Prompt
+from selfe_eval.suites import wording
+from selfe_eval.suites.vocabulary import CLASSES
 
 SEED = 43
 """The official generator's seed."""
@@ -33,12 +35,8 @@ TEXT_SHA256 = "55b6e3650e980c13daf30569eb666e000faf19bfc2b7b4cbe999fcdb7aa9d680"
 _NUM_CLASSES = len(CLASSES)
 _PERSON = CLASSES.index("person")
 
-_Sample = tuple[str, tuple[Requirement, ...], tuple[Requirement, ...], str]
-"""(task, include, exclude, text): everything of a prompt but its number."""
-
-
-def _noun(phrase: str) -> str:
-    return f"{article(phrase)} {phrase}"
+_UNNUMBERED = 0
+"""Prompt id of a draw: numbers are given when duplicates have been dropped."""
 
 
 def _not_person(draw: int) -> str:
@@ -46,57 +44,42 @@ def _not_person(draw: int) -> str:
     return CLASSES[(draw + 1 + _PERSON) % _NUM_CLASSES]
 
 
-def _single_object(rng: np.random.Generator) -> Iterator[_Sample]:
+def _single_object(rng: np.random.Generator) -> Iterator[Prompt]:
     for index in rng.choice(_NUM_CLASSES, size=_NUM_CLASSES, replace=False):
-        name = CLASSES[index]
-        yield "single_object", (Requirement(class_name=name, count=1),), (), f"a photo of {_noun(name)}"
+        yield wording.single_object(_UNNUMBERED, CLASSES[index])
 
 
-def _two_object(rng: np.random.Generator) -> Iterator[_Sample]:
+def _two_object(rng: np.random.Generator) -> Iterator[Prompt]:
     for _ in range(SAMPLES_PER_TASK):
         first, second = (CLASSES[index] for index in rng.choice(_NUM_CLASSES, size=2, replace=False))
-        include = (Requirement(class_name=first, count=1), Requirement(class_name=second, count=1))
-        yield "two_object", include, (), f"a photo of {_noun(first)} and {_noun(second)}"
+        yield wording.two_object(_UNNUMBERED, first, second)
 
 
-def _counting(rng: np.random.Generator) -> Iterator[_Sample]:
+def _counting(rng: np.random.Generator) -> Iterator[Prompt]:
     for _ in range(SAMPLES_PER_TASK):
         name = CLASSES[rng.choice(_NUM_CLASSES)]
-        count = int(rng.integers(2, 4, endpoint=True))
-        include = (Requirement(class_name=name, count=count),)
-        exclude = (Requirement(class_name=name, count=count + 1),)
-        yield "counting", include, exclude, f"a photo of {NUMBER_WORDS[count]} {plural(name)}"
+        yield wording.counting(_UNNUMBERED, name, int(rng.integers(2, 4, endpoint=True)))
 
 
-def _colors(rng: np.random.Generator) -> Iterator[_Sample]:
+def _colors(rng: np.random.Generator) -> Iterator[Prompt]:
     for _ in range(SAMPLES_PER_TASK):
         name = _not_person(int(rng.choice(_NUM_CLASSES - 1)))
-        color = COLORS[rng.choice(len(COLORS))]
-        include = (Requirement(class_name=name, count=1, color=color),)
-        yield "colors", include, (), f"a photo of {_noun(f'{color} {name}')}"
+        yield wording.colors(_UNNUMBERED, name, COLORS[rng.choice(len(COLORS))])
 
 
-def _position(rng: np.random.Generator) -> Iterator[_Sample]:
+def _position(rng: np.random.Generator) -> Iterator[Prompt]:
     for _ in range(SAMPLES_PER_TASK):
         moved, target = (CLASSES[index] for index in rng.choice(_NUM_CLASSES, size=2, replace=False))
-        relation = RELATIONS[rng.choice(len(RELATIONS))]
-        include = (
-            Requirement(class_name=target, count=1),
-            Requirement(class_name=moved, count=1, position=(relation, 0)),
-        )
-        yield "position", include, (), f"a photo of {_noun(moved)} {relation} {_noun(target)}"
+        yield wording.position(_UNNUMBERED, moved, target, RELATIONS[rng.choice(len(RELATIONS))])
 
 
-def _color_attr(rng: np.random.Generator) -> Iterator[_Sample]:
+def _color_attr(rng: np.random.Generator) -> Iterator[Prompt]:
     for _ in range(SAMPLES_PER_TASK):
-        names = [_not_person(int(draw)) for draw in rng.choice(_NUM_CLASSES - 1, size=2, replace=False)]
-        colors = [COLORS[index] for index in rng.choice(len(COLORS), size=2, replace=False)]
-        include = tuple(
-            Requirement(class_name=name, count=1, color=color)
-            for name, color in zip(names, colors, strict=True)
+        first, second = (
+            _not_person(int(draw)) for draw in rng.choice(_NUM_CLASSES - 1, size=2, replace=False)
         )
-        first, second = (_noun(f"{color} {name}") for name, color in zip(names, colors, strict=True))
-        yield "color_attr", include, (), f"a photo of {first} and {second}"
+        paint, other = (COLORS[index] for index in rng.choice(len(COLORS), size=2, replace=False))
+        yield wording.color_attr(_UNNUMBERED, (first, second), (paint, other))
 
 
 _DRAW_ORDER = (_single_object, _two_object, _counting, _colors, _position, _color_attr)
@@ -112,11 +95,8 @@ def generate() -> list[Prompt]:
         UntrustworthyError: The prompts are not the official ones, because this numpy draws other numbers.
     """
     rng = np.random.default_rng(SEED)
-    samples = dict.fromkeys(sample for draw in _DRAW_ORDER for sample in draw(rng))
-    prompts = [
-        Prompt(prompt_id=prompt_id, task=task, text=text, include=include, exclude=exclude)
-        for prompt_id, (task, include, exclude, text) in enumerate(samples)
-    ]
+    drawn = dict.fromkeys(prompt for draw in _DRAW_ORDER for prompt in draw(rng))
+    prompts = [replace(prompt, prompt_id=number) for number, prompt in enumerate(drawn)]
     _check(prompts)
     return prompts
 

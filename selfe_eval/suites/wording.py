@@ -1,4 +1,10 @@
-"""Prompts in GenEval's wording for what a scene shows."""
+"""GenEval's six kinds of sentence, each with the requirements it stands for.
+
+The official prompts and the captions of the openmoji world are spoken by the same functions, so they cannot
+differ.
+
+Source: djghosh13/geneval at af4902f, ``prompts/create_prompts.py`` (MIT).
+"""
 
 from __future__ import annotations
 
