@@ -1,9 +1,13 @@
-"""Which combinations the bundled models never see in training, decided by a hash and by nothing else.
+"""Which combinations the bundled models are never taught, decided by a hash and by nothing else.
 
 A combination is held out when the SHA-256 of its name falls into one residue class, so that the rule needs no
 list, is the same on every machine, and cannot be tuned. One in five class-colour pairs, one in five unordered
 class pairs and one in ten class-relation pairs are held out. The world (``selfe_eval/openmoji``) asks this
 file what to leave out of its scenes; the report asks it which prompts are unseen.
+
+Held out means: two classes never share a scene; a class is never painted in a colour nor called so, though
+its natural colours may be near it; no caption says a relation of a class, though the same arrangement may be
+seen where the other object is named first, or where no side is named.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ def _residue(kind: str, parts: tuple[str, ...], modulus: int) -> int:
 
 
 def held_out_class_color(class_name: str, color: str) -> bool:
-    """Whether this class never appears in this colour in training (one pair in five).
+    """Whether this class is never painted in this colour, nor called so, in training (one pair in five).
 
     Args:
         class_name: One of CLASSES.
@@ -50,7 +54,7 @@ def held_out_class_pair(first: str, second: str) -> bool:
 
 
 def held_out_class_relation(class_name: str, relation: str) -> bool:
-    """Whether this class never stands in this relation to another object in training (one pair in ten).
+    """Whether no caption of the training says this relation of this class (one pair in ten).
 
     Args:
         class_name: The moved object: the dog in "a dog left of a bench".
