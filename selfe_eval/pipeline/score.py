@@ -34,7 +34,7 @@ METRIC = "geneval"
 """Name of the journal below ``scores``."""
 
 BATCH_SIZE = 64
-"""Images handed to the scorer, and recorded, together; does not change any score."""
+"""Images handed to the scorer, and recorded, together; rounding aside, it changes no score."""
 
 
 class Judgement(Protocol):
