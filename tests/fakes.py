@@ -88,6 +88,12 @@ class FakeScorer:
         )
 
 
+def interrupted(job: object) -> Path:
+    """A training that ends with Ctrl-C before it began."""
+    del job
+    raise KeyboardInterrupt
+
+
 def small_suite(prompts_per_task: int = 2) -> Suite:
     """Six tasks with as many prompts each; the prompt ids run through."""
     prompts = [

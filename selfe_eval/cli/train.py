@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -38,10 +39,25 @@ def train(
         torch.set_num_threads(threads)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; expected a folder (it is made if it is not there).")
-    with PhaseDisplay() as display:
-        folder = run_preset(
-            preset, TrainingJob(folder=out / preset, device=resolve_device(device), on_phase=display.show)
-        )
+    try:
+        with PhaseDisplay() as display:
+            job = TrainingJob(folder=out / preset, device=resolve_device(device), on_phase=display.show)
+            folder = run_preset(preset, job)
+    except KeyboardInterrupt:
+        again = [
+            "selfe-eval",
+            "train",
+            preset,
+            "--out",
+            str(out),
+            "--device",
+            device,
+            "--threads",
+            str(threads),
+        ]
+        raise KeyboardInterrupt(
+            f"Interrupted. The state that was saved last is kept in {out}. Go on with: {shlex.join(again)}"
+        ) from None
     typer.echo(str(folder))
 
 
