@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from selfe_eval.errors import UntrustworthyError, UsageError
-from selfe_eval.pipeline import opening
 from selfe_eval.pipeline.geneval import suite_of
 from selfe_eval.pipeline.opening import planned_run, see_writable
 from selfe_eval.pipeline.stopping import stopping_well
@@ -32,17 +32,16 @@ def test_looking_never_removes_what_another_process_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the same command began elsewhere between two looks, its run stays."""
-    folder = tmp_path / "run"
-    look = opening._probe
+    usage = shutil.disk_usage(tmp_path)
 
-    def meanwhile(place: Path, record: RunRecord) -> None:
-        look(place, record)
-        (place / "run.json").touch()
+    def meanwhile(folder: Path) -> object:
+        (folder / "run.json").touch()
+        return usage
 
-    monkeypatch.setattr(opening, "_probe", meanwhile)
-    see_writable(folder, RECORD)
+    monkeypatch.setattr(shutil, "disk_usage", meanwhile)
+    see_writable(tmp_path / "run", RECORD)
 
-    assert (folder / "run.json").exists()
+    assert (tmp_path / "run" / "run.json").exists()
 
 
 def test_another_process_at_work_is_seen(tmp_path: Path) -> None:
