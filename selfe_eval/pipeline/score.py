@@ -22,6 +22,7 @@ from selfe_eval import provenance
 from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.records import ImageKey, Prompt, ScoredObject, Suite
+from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write_json
 from selfe_eval.runs.images import ImageRecord, read_images
@@ -29,9 +30,6 @@ from selfe_eval.runs.journal import append_records, rewrite_journal
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import ScoreRecord, read_scores
 from selfe_eval.score.detectors.protocol import RgbImages
-
-METRIC = "geneval"
-"""Name of the journal below ``scores``."""
 
 BATCH_SIZE = 64
 """Images handed to the scorer, and recorded, together; rounding aside, it changes no score."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selfe_eval.pipeline.plan import planned_keys
-from selfe_eval.pipeline.score import METRIC
+from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
 from selfe_eval.runs.images import read_images
 from selfe_eval.runs.run import Run

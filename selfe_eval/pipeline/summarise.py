@@ -8,13 +8,12 @@ from typing import Any
 
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.pipeline.plan import planned_keys
-from selfe_eval.pipeline.score import METRIC
 from selfe_eval.records import ImageKey, Suite
 from selfe_eval.report import summary as report
 from selfe_eval.report.outcomes import ImageOutcome
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write
-from selfe_eval.runs.images import read_images
+from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import read_scores
 
@@ -48,7 +47,7 @@ def compute_summary(run: Run, suite: Suite) -> report.Summary:
     return report.summarise(
         run.record,
         suite,
-        _outcomes(run, planned),
+        _outcomes(run, images, planned),
         seconds={key: image.seconds for key, image in images.items() if key in planned},
         scorer=_scorer(run),
     )
@@ -59,9 +58,10 @@ def num_unscored(summary: report.Summary) -> int:
     return sum(row.overall.n_unscored for row in summary.rows)
 
 
-def _outcomes(run: Run, planned: set[ImageKey]) -> dict[ImageKey, ImageOutcome]:
-    images = read_images(run.images_file)
-    scores = read_scores(layout.scores_path(run.folder, METRIC))
+def _outcomes(
+    run: Run, images: Mapping[ImageKey, ImageRecord], planned: set[ImageKey]
+) -> dict[ImageKey, ImageOutcome]:
+    scores = read_scores(layout.scores_path(run.folder, report.METRIC))
     return {
         key: ImageOutcome(key=key, correct=record.correct, reason=record.reason)
         for key, record in scores.items()
@@ -70,7 +70,7 @@ def _outcomes(run: Run, planned: set[ImageKey]) -> dict[ImageKey, ImageOutcome]:
 
 
 def _scorer(run: Run) -> Mapping[str, Any]:
-    path = layout.scorer_path(run.folder, METRIC)
+    path = layout.scorer_path(run.folder, report.METRIC)
     try:
         description = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

@@ -8,10 +8,9 @@ from pathlib import Path
 from selfe_eval.errors import SelfeEvalError
 from selfe_eval.pipeline.generate import file_hash, metadata_line
 from selfe_eval.pipeline.plan import planned_keys
-from selfe_eval.pipeline.score import METRIC
 from selfe_eval.pipeline.summarise import compute_summary
 from selfe_eval.records import ImageKey, Suite
-from selfe_eval.report.summary import summary_bytes
+from selfe_eval.report.summary import METRIC, summary_bytes
 from selfe_eval.runs import layout
 from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.run import Run

@@ -139,20 +139,10 @@ class Run:
             atomic_write_json(self.folder / layout.RUN_FILE, record.as_json())
         return replace(self, record=record)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder for this process; the system lets go of it when the process dies, however it dies.
-
-        Raises:
-            UsageError: another process holds it.
-        """
-        with lock_folder(self.folder):
-            yield
-
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold an existing folder for this process.
+    """Hold an existing folder for this process; when the process dies, the system lets go of it.
 
     Raises:
         UsageError: another process holds it.

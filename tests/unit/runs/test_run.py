@@ -92,10 +92,9 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
     """Two processes never work on one folder."""
-    run = create_or_open(tmp_path, RECORD)
-    with run.lock(), pytest.raises(UsageError, match="Another process"), lock_folder(tmp_path):
+    with lock_folder(tmp_path), pytest.raises(UsageError, match="Another process"), lock_folder(tmp_path):
         pass
-    with run.lock():
+    with lock_folder(tmp_path):
         pass
 
 
