@@ -95,7 +95,7 @@ def test_a_read_only_output_folder(tmp_path: Path, random_checkpoint: Path) -> N
 
 
 def test_a_disk_that_fills_up_on_the_way(tmp_path: Path, random_checkpoint: Path) -> None:
-    """Where writing fails in the middle of a run, what is whole is kept, and the printed command completes it.
+    """Where writing fails in the middle of a run, what is whole is kept; the printed command completes it.
 
     The full disk is played by a limit on the size of files, which the journal of images hits.
     """

@@ -51,7 +51,7 @@ def whole(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("num_images", [8, 133])
 def test_kill_9_and_again(random_checkpoint: Path, whole: Path, tmp_path: Path, num_images: int) -> None:
-    """Killed with SIGKILL and run again, the real command leaves the same images and records as undisturbed."""
+    """Killed with SIGKILL and run again, the command leaves the same images and records as undisturbed."""
     with start(random_checkpoint, tmp_path / "run") as process:
         wait_for_images(tmp_path / "run", num_images)
         process.kill()

@@ -149,7 +149,7 @@ def test_no_verb_loads_torch_before_it_works() -> None:
     ],
 )
 def test_tables_name_functions_that_exist(target: str) -> None:
-    """Every ``module:function`` of a lookup table is defined in that module, though nothing imports it yet."""
+    """Every ``module:function`` of a lookup table is defined there, though nothing imports it yet."""
     module, function = target.split(":")
     path = ROOT / Path(*module.split(".")).with_suffix(".py")
 

@@ -1,4 +1,4 @@
-"""Laws of the repository's texts: one version, tests that say what they test, nothing of anybody's machine."""
+"""Laws of the repository's texts: one version, tests that say what they test, nothing of one machine."""
 
 from __future__ import annotations
 

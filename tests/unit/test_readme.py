@@ -29,7 +29,7 @@ def text_of(document: Path) -> str:
 
 
 def typed_commands(document: Path) -> list[list[str]]:
-    """Every ``selfe-eval ...`` of a document's shell blocks and inline code, split into words, program left out."""
+    """Every ``selfe-eval ...`` of a document's shell blocks and inline code, as words, program left out."""
     blocks = "\n".join(_BLOCK.findall(text_of(document))).replace("\\\n", " ")
     lines = [*blocks.splitlines(), *_INLINE.findall(text_of(document))]
     commands = []
@@ -76,7 +76,7 @@ def test_commands_in_documents_use_verbs_and_options_that_exist(document: Path) 
 
 
 def test_commands_in_the_readme_parse() -> None:
-    """The command line takes every README command as it stands: values have the right type, nothing required is missing."""
+    """The command line takes every README command as it stands: right types, nothing required missing."""
     for words in typed_commands(README):
         verb, *rest = words
         if not verb.startswith("-") and rest and "..." not in rest:

@@ -22,7 +22,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_of_the_table_exists_and_explains_itself(verb: str) -> None:
-    """Each target can be imported, has a help text with an example, and reads the environment for each option."""
+    """Each target is there, has a help text with an example, and reads the environment for each option."""
     loaded = load_verb(verb)
     assert loaded.help
     assert "selfe-eval" in loaded.help
@@ -70,7 +70,7 @@ def test_the_help_of_a_verb_needs_no_torch(verb: str) -> None:
 def test_our_errors_become_one_paragraph_and_their_exit_code(
     error: SelfeEvalError, exit_code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An error that a user can cause is one paragraph on stderr, no traceback, and the exit code of cli.md."""
+    """An error that a user can cause is one paragraph on stderr, no traceback, and its own exit code."""
     with pytest.raises(typer.Exit) as ended, errors_as_exit_codes():
         raising(error)()
     assert ended.value.exit_code == exit_code

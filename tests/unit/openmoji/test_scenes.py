@@ -29,7 +29,7 @@ def test_a_scene_without_objects_is_its_background(bank: SpriteBank) -> None:
 
 
 def test_a_sprite_is_composited_over_the_background(bank: SpriteBank) -> None:
-    """Each pixel is background + alpha x (sprite - background), rounded; outside the square it is background."""
+    """Each pixel is background + alpha x (sprite - background), rounded; outside the square, background."""
     one = scene(CLASSES.index("apple"), color_index=4)
     side = SIZES_PX[5]
     sprite = bank.sprite(CLASSES.index("apple"), 4, 5).float()

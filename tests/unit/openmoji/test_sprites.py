@@ -19,7 +19,7 @@ INK = 30
 
 
 def fill_color(sprite: Tensor) -> Tensor:
-    """Mean RGB of the opaque pixels that are not outline, the brighter half of them: the rest mixes with lines."""
+    """Mean RGB of the brighter half of the opaque pixels that are no outline: the rest mixes with lines."""
     rgb = sprite[sprite[..., 3] > 250][:, :3].float()
     rgb = rgb[rgb.amax(dim=1) >= INK]
     brightness = rgb.sum(dim=1)
@@ -50,7 +50,7 @@ def test_the_bank_holds_every_variant_at_every_size(bank: SpriteBank) -> None:
 
 @pytest.mark.parametrize("size_index", range(len(SIZES_PX)))
 def test_every_sprite_fills_its_square_in_one_direction(bank: SpriteBank, size_index: int) -> None:
-    """No sprite is empty, and its longer side spans most of the square, thin lines not counted (a glass's foot)."""
+    """No sprite is empty; its longer side spans most of the square, thin lines not counted (a glass's foot)."""
     side = SIZES_PX[size_index]
     for index, color in itertools.product(range(len(CLASSES)), range(NATURAL, len(COLORS))):
         visible = bank.sprite(index, color, size_index)[..., 3] > 127
@@ -68,7 +68,7 @@ def test_recolouring_keeps_the_silhouette(bank: SpriteBank) -> None:
 
 
 def test_every_recoloured_sprite_reads_as_its_colour(bank: SpriteBank) -> None:
-    """Of the ten paints in their shades the asked one is nearest to the fill of every class, at 28 and at 48 px."""
+    """Of the ten paints in their shades the asked one is nearest to every class's fill, at 28 and 48 px."""
     known = shades()
     for index, color, size in itertools.product(range(len(CLASSES)), range(len(COLORS)), (2, 5)):
         fill = fill_color(bank.sprite(index, color, size))
@@ -86,8 +86,9 @@ def test_paints_are_far_apart_and_from_the_backgrounds() -> None:
 
 
 def test_recolouring_leaves_black_lines_and_none_alone() -> None:
-    """Fills and coloured strokes become shades of the colour; black, ``none`` and the rest of the text stay."""
-    svg = '<path fill="#fff" stroke="#000"/><path fill="none" stroke="#EA5A47" stroke-width="2"/><use href="#a"/>'
+    """Fills and coloured strokes become shades of the colour; black, ``none`` and the other text stay."""
+    svg = '<path fill="#fff" stroke="#000"/><path fill="none" stroke="#EA5A47" stroke-width="2"/>'
+    svg += '<use href="#a"/>'
     painted = recolor(svg, "blue")
     assert 'stroke="#000"' in painted
     assert 'fill="none"' in painted

@@ -60,7 +60,7 @@ def test_suite_scenes_depend_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize("prompt", PROMPTS[::11], ids=lambda prompt: prompt.text)
 def test_a_broken_scene_breaks_one_thing(objects_seen: Look, prompt: Prompt) -> None:
-    """Every kind of the task occurs, the rules call it wrong, and what is seen differs from what was asked in one respect."""
+    """Every kind of the task occurs, the rules call it wrong, and one thing alone is not as asked."""
     broken = broken_scenes_for(prompt, 17)
     assert [kind for kind, _ in broken] == KINDS_OF_TASK[prompt.task]
     number = sum(requirement.count for requirement in prompt.include)

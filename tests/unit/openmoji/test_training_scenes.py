@@ -65,9 +65,10 @@ def test_no_person_is_asked_to_be_coloured(labelled: LabelledScenes) -> None:
 
 
 def test_the_world_the_bundled_models_know_is_unchanged(bank: SpriteBank) -> None:
-    """The first scenes of seed 0 keep the bits the bundled models were trained on (computed when training began).
+    """The first scenes of seed 0 keep the bits the bundled models were trained on.
 
-    Whoever changes a picture, a paint, a layout or a draw has changed the world, and must train the models again.
+    The figures were computed when training began. Whoever changes a picture, a paint, a layout or a draw has
+    changed the world, and must train the models again.
     """
     labelled = sample_training_scenes(256, 0, include_held_out=False)
     fields = b"".join(getattr(labelled.scenes, name).numpy().tobytes() for name in FIELDS)

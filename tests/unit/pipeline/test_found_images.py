@@ -58,7 +58,7 @@ def test_a_whole_folder_is_found_whole(images: Path) -> None:
 
 
 def test_folders_of_step_counts_are_told_apart(images: Path, tmp_path: Path) -> None:
-    """The images folder of a run is taken as it is: one curve of step counts, and what lies beside is named."""
+    """The images folder of a run is taken as it is, a curve of step counts; what lies beside is named."""
     (tmp_path / "curve").mkdir()
     images.rename(tmp_path / "curve" / "steps-004")
     (tmp_path / "curve" / "00000").mkdir()
