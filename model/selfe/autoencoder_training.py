@@ -94,12 +94,19 @@ class AutoencoderTraining:
         pixel = (reconstruction - images).abs().mean()
         edge = edge_loss(reconstruction, images)
         chroma = chroma_loss(reconstruction, images)
-        loss = pixel + edge + recipe.chroma_weight * chroma + recipe.latent_penalty * z.float().square().mean()
+        loss = (
+            pixel + edge + recipe.chroma_weight * chroma + recipe.latent_penalty * z.float().square().mean()
+        )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
-        return {"l1": pixel.detach(), "edge": edge.detach(), "chroma": chroma.detach(), "psnr_db": psnr(reconstruction, images).detach()}
+        return {
+            "l1": pixel.detach(),
+            "edge": edge.detach(),
+            "chroma": chroma.detach(),
+            "psnr_db": psnr(reconstruction, images).detach(),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and optimiser."""

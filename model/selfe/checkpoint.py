@@ -26,6 +26,8 @@ from selfe.text import TextConfig
 
 FORMAT = "selfe-checkpoint/1"
 CONFIG_FILE = "config.json"
+ENTRIES = ("name", "suite", "files", "network", "autoencoder", "sampler", "training")
+"""What every ``config.json`` has beside its format."""
 WEIGHTS_FILE = "model.safetensors"
 
 
@@ -86,7 +88,11 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Chec
     """
     config = read_config(folder)
     weights = folder / WEIGHTS_FILE
-    expected, found = config["files"][WEIGHTS_FILE], sha256_of(weights)
+    if not weights.is_file():
+        raise CheckpointError(
+            f"No {WEIGHTS_FILE} in {folder}, beside its {CONFIG_FILE}. Copy the checkpoint again."
+        )
+    expected, found = config["files"].get(WEIGHTS_FILE), sha256_of(weights)
     if expected != found:
         raise CheckpointError(
             f"{weights} is damaged or was replaced: its SHA-256 is {found}, but {CONFIG_FILE} beside it names {expected}. "
@@ -129,6 +135,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise CheckpointError(f"{path}: expected the format {FORMAT!r}, found {found!r}.")
+    missing = [entry for entry in ENTRIES if entry not in config]
+    if missing:
+        raise CheckpointError(f"{path} lacks the entries {', '.join(missing)}. Copy the checkpoint again.")
     return config
 
 

@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,6 +104,16 @@ def train(
         if done % options.sample_every == 0 or done == options.num_steps:
             on_sample(done)
         on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
+
+
+def training_seconds(folder: Path) -> float:
+    """Seconds spent in the steps that the folder's metrics tell of, over all resumed parts."""
+    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+    steps = [0, *(record["step"] for record in records)]
+    return sum(
+        (step - before) * float(record["seconds_per_step"])
+        for record, (before, step) in zip(records, pairwise(steps), strict=True)
+    )
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

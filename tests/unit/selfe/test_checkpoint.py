@@ -71,12 +71,20 @@ def test_weights_of_another_size_are_refused(folder: Path) -> None:
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": "other/1"}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "other/1"}', '{"format": "selfe-checkpoint/1"}'])
 def test_a_broken_configuration_is_refused(folder: Path, content: str) -> None:
-    """No JSON, no object, another format: each is a CheckpointError that names the file."""
+    """No JSON, no object, another format, no entries: each is a CheckpointError that names the file."""
     (folder / CONFIG_FILE).write_text(content)
 
     with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_checkpoint(folder)
+
+
+def test_missing_weights_are_refused(folder: Path) -> None:
+    """A configuration without its weights is an error that names the file."""
+    (folder / WEIGHTS_FILE).unlink()
+
+    with pytest.raises(CheckpointError, match=r"No model\.safetensors"):
         load_checkpoint(folder)
 
 
