@@ -50,7 +50,7 @@ def _default_model() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipPreset:
-    """Everything that decides the weights."""
+    """Everything that decides the weights; the defaults are the bundled colour model."""
 
     model_cfg: dict[str, Any] = field(default_factory=_default_model)
     """open_clip's own description of the network."""
@@ -79,11 +79,6 @@ class Sentence:
     """Index into CLASSES, or ANY."""
     color_index: int
     """Index into COLORS, or ANY."""
-
-
-def openmoji_clip() -> ClipPreset:
-    """The bundled colour model."""
-    return ClipPreset()
 
 
 def train(

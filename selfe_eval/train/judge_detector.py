@@ -35,28 +35,29 @@ from selfe_eval.train.judge_thresholds import choose_thresholds
 
 RECOLORED_SHARE = 0.4
 """Share of scenes whose objects get random colours: the detector must not take colour for class."""
+CROWDED_SHARE = 0.2
+"""Share of crowded scenes in the second part of the training."""
 GRID = IMAGE_PX // CELL_PX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorPreset:
-    """Everything that decides the weights."""
+    """Everything that decides the weights; the defaults are the bundled detector."""
 
     network: NetworkOptions = field(default_factory=NetworkOptions)
     """Widths."""
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(num_steps=1600, batch_size=64, learning_rate=2e-3)
     )
-    """How long and how fast."""
+    """How long and how fast on the world's own scenes."""
+    crowd_loop: LoopOptions = field(
+        default_factory=lambda: LoopOptions(num_steps=400, batch_size=64, learning_rate=6e-4, warmup_steps=40)
+    )
+    """The same for the second part, where some scenes are crowded."""
     seed: int = 0
     """Of the initial weights and of all scenes."""
     threshold_seed: int = 424_242
     """Of the scenes on which the thresholds are chosen."""
-
-
-def openmoji_detector() -> DetectorPreset:
-    """The bundled detector."""
-    return DetectorPreset()
 
 
 def train(
@@ -82,16 +83,27 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(preset.seed)
     network = OpenmojiNetwork(preset.network).to(memory_format=torch.channels_last)
-    trained = train_loop(
-        network, batch_losses(network, preset), preset.loop, out_dir, resume=resume, progress=progress
-    )
+    parts = [
+        train_loop(
+            network,
+            batch_losses(network, preset.seed, first_step, loop, crowded_share),
+            loop,
+            folder,
+            resume=resume,
+            progress=progress,
+        )
+        for folder, loop, first_step, crowded_share in (
+            (out_dir, preset.loop, 0, 0.0),
+            (out_dir / "crowds", preset.crowd_loop, preset.loop.num_steps, CROWDED_SHARE),
+        )
+    ]
     thresholds = choose_thresholds(
         OpenmojiDetector(network, Thresholds(confidence=0.5, counting=0.5)), preset.threshold_seed
     )
     folder = out_dir / "checkpoint"
     write_weights(
         folder,
-        trained.weights,
+        parts[-1].weights,
         {
             "format": FORMAT,
             "name": "openmoji-detector",
@@ -102,24 +114,35 @@ def train(
                 "seed": preset.seed,
                 "threshold_seed": preset.threshold_seed,
                 "loop": asdict(preset.loop),
-                "images_seen": preset.loop.num_steps * preset.loop.batch_size,
-                "seconds": round(trained.seconds),
+                "crowd_loop": asdict(preset.crowd_loop),
+                "images_seen": sum(
+                    loop.num_steps * loop.batch_size for loop in (preset.loop, preset.crowd_loop)
+                ),
+                "seconds": round(sum(part.seconds for part in parts)),
                 "threads": threads,
-                "last_metrics": trained.metrics,
+                "last_metrics": parts[-1].metrics,
             },
         },
     )
     return folder
 
 
-def batch_losses(network: OpenmojiNetwork, preset: DetectorPreset) -> Callable[[int], Losses]:
-    """The function step -> losses on that step's batch."""
+def batch_losses(
+    network: OpenmojiNetwork, seed: int, first_step: int, loop: LoopOptions, crowded_share: float
+) -> Callable[[int], Losses]:
+    """The function step -> losses on that step's batch, which depends on seed and first_step + step alone."""
     bank = load_sprite_bank()
 
     def losses_at(step: int) -> Losses:
-        generator = torch.Generator().manual_seed(preset.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + first_step + step)
         scene_seed = int(torch.randint(2**62, (), generator=generator))
-        batch = labelled_scenes(bank, preset.loop.batch_size, scene_seed, recolored_share=RECOLORED_SHARE)
+        batch = labelled_scenes(
+            bank,
+            loop.batch_size,
+            scene_seed,
+            recolored_share=RECOLORED_SHARE,
+            crowded_share=crowded_share,
+        )
         batch = with_unreal(batch, generator)
         images = spoil(batch.images, generator).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):

@@ -14,13 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from selfe_eval.openmoji import layouts
 from selfe_eval.openmoji.scenes import SceneBatch, render, truth
 from selfe_eval.openmoji.sprites import SpriteBank
 from selfe_eval.openmoji.training_scenes import sample_training_scenes
 from selfe_eval.records import COLORS, Prompt
+from selfe_eval.suites.vocabulary import CLASSES
 
 UNREAL_SHARE = 5 / 32
 """Share of a batch that shows nothing real."""
+CROWD_SLOTS = 6
+"""Most objects in a crowded scene."""
+MIXED_CROWDS = 0.3
+"""Share of crowded scenes whose objects are of any classes; the others show one class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +48,12 @@ class LabelledImages:
 
 
 def labelled_scenes(
-    bank: SpriteBank, num_images: int, seed: int, *, recolored_share: float = 0.0
+    bank: SpriteBank,
+    num_images: int,
+    seed: int,
+    *,
+    recolored_share: float = 0.0,
+    crowded_share: float = 0.0,
 ) -> LabelledImages:
     """Clean scenes, held-out combinations included: the judge must know what the generators never saw.
 
@@ -52,9 +63,11 @@ def labelled_scenes(
         seed: Of everything drawn.
         recolored_share: Share of scenes whose objects all get colours at random, natural or painted, so that
             every class is seen in every colour, alone and in company. Their captions then no longer hold.
+        crowded_share: Share of scenes that show two to six small objects close together instead, more than
+            any prompt asks for: what was not asked must be seen, too. Their captions do not hold either.
     """
     labelled = sample_training_scenes(num_images, seed, include_held_out=True)
-    scenes = _recolored(labelled.scenes, recolored_share, seed)
+    scenes = _recolored(_crowded(labelled.scenes, crowded_share, seed), recolored_share, seed)
     seen = truth(bank, scenes)
     return LabelledImages(
         images=render(bank, scenes).float() / 255,
@@ -71,6 +84,31 @@ def _recolored(scenes: SceneBatch, share: float, seed: int) -> SceneBatch:
     colors = torch.randint(-1, len(COLORS), scenes.color_index.shape, generator=generator)
     chosen = torch.rand(len(colors), 1, generator=generator) < share
     return replace(scenes, color_index=torch.where(chosen, colors, scenes.color_index))
+
+
+def _crowded(scenes: SceneBatch, share: float, seed: int) -> SceneBatch:
+    """Six slots, and in some scenes other contents: mostly one class, sometimes many."""
+    if share == 0:
+        return scenes
+    generator = torch.Generator().manual_seed(seed ^ 2)
+    size = len(scenes.class_index)
+    layout = layouts.six_cells(size, CROWD_SLOTS, generator)
+    mixed = torch.rand(size, 1, generator=generator) < MIXED_CROWDS
+    classes = torch.randint(len(CLASSES), (size, CROWD_SLOTS), generator=generator)
+    classes = torch.where(mixed, classes, classes[:, :1])
+    number = torch.randint(2, CROWD_SLOTS + 1, (size, 1), generator=generator)
+    classes = torch.where(torch.arange(CROWD_SLOTS) < number, classes, -1)
+    chosen = torch.rand(size, 1, generator=generator) < share
+    more = (0, CROWD_SLOTS - scenes.class_index.shape[1])
+    return replace(
+        scenes,
+        class_index=torch.where(chosen, classes, functional.pad(scenes.class_index, more, value=-1)),
+        color_index=torch.where(chosen, -1, functional.pad(scenes.color_index, more, value=-1)),
+        size_index=torch.where(chosen, layout.size_index, functional.pad(scenes.size_index, more)),
+        corner_xy=torch.where(
+            chosen[..., None], layout.corner_xy, functional.pad(scenes.corner_xy, (0, 0, *more))
+        ),
+    )
 
 
 def with_unreal(batch: LabelledImages, generator: torch.Generator) -> LabelledImages:

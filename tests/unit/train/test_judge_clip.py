@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.records import COLORS
+from selfe_eval.resources import checkpoints_dir
 from selfe_eval.score.colors import ColorClassifier
 from selfe_eval.train.judge_clip import (
     ANY,
@@ -90,3 +93,12 @@ def test_the_recipe_writes_what_the_classifier_loads(tmp_path: Path) -> None:
     pixels = (batch.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     crops, classes, _ = object_crops(batch, pixels, torch.Generator().manual_seed(0))
     assert len(classifier.classify(crops, ["cat"] * len(classes))) == len(crops)
+
+
+def test_the_preset_is_what_trained_the_bundled_weights() -> None:
+    """Network, length, rate and seed of the bundled model are the recipe's own."""
+    folder, preset = checkpoints_dir() / "openmoji-clip", ClipPreset()
+    training = json.loads((folder / "config.json").read_text())["training"]
+    network = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
+    assert network == preset.model_cfg
+    assert (training["loop"], training["seed"]) == (asdict(preset.loop), preset.seed)

@@ -1,27 +1,32 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from selfe_eval.openmoji.scenes import render
 from selfe_eval.openmoji.sprites import load_sprite_bank
-from selfe_eval.openmoji.training_scenes import sample_training_scenes
+from selfe_eval.resources import checkpoints_dir
 from selfe_eval.score.detectors.openmoji import OpenmojiDetector
-from selfe_eval.score.detectors.openmoji_network import NetworkOptions, RawOutput, cell_centers
-from selfe_eval.score.detectors.protocol import RgbImages
+from selfe_eval.score.detectors.openmoji_network import (
+    NetworkOptions,
+    OpenmojiNetwork,
+    RawOutput,
+    cell_centers,
+)
+from selfe_eval.score.detectors.protocol import RgbImages, Thresholds
+from selfe_eval.train import judge_thresholds
 from selfe_eval.train.judge_detector import (
     DetectorPreset,
     center_cells,
     center_targets,
     detector_losses,
-    openmoji_detector,
     train,
 )
-from selfe_eval.train.judge_loop import LoopOptions
+from selfe_eval.train.judge_loop import LoopOptions, train_loop
 from selfe_eval.train.judge_scenes import LabelledImages, labelled_scenes, with_unreal
 from selfe_eval.train.judge_spoil import spoil
 
@@ -103,29 +108,55 @@ def test_spoilt_images_stay_images(batch: LabelledImages) -> None:
     assert 0 < int(same.sum()) < len(same)
 
 
-def test_a_few_scenes_are_learnt_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_scenes_are_learnt_in_seconds(tmp_path: Path) -> None:
     """Shown the same scenes again and again, the detector finds their objects: the whole chain can learn."""
-    import selfe_eval.train.judge_detector as recipe
-
-    monkeypatch.setattr(recipe, "labelled_scenes", lambda bank, size, _seed: labelled_scenes(bank, size, 5))
-    monkeypatch.setattr(recipe, "with_unreal", lambda batch, _generator: batch)
-    monkeypatch.setattr(recipe, "spoil", lambda images, _generator: images)
-    preset = DetectorPreset(
-        network=NetworkOptions(fine_width=16, middle_width=32, coarse_width=64),
-        loop=LoopOptions(num_steps=150, batch_size=8, learning_rate=3e-3, warmup_steps=10),
+    torch.manual_seed(0)
+    network = OpenmojiNetwork(NetworkOptions(fine_width=16, middle_width=32, coarse_width=64))
+    scenes = labelled_scenes(load_sprite_bank(), 8, seed=5)
+    train_loop(
+        network,
+        lambda _step: detector_losses(network(scenes.images), scenes),
+        LoopOptions(num_steps=120, batch_size=8, learning_rate=3e-3, warmup_steps=10),
+        tmp_path,
     )
-    threads = torch.get_num_threads()
-    detector = OpenmojiDetector.from_folder(train(preset, tmp_path, threads=1))
-    torch.set_num_threads(threads)
-    bank = load_sprite_bank()
-    scenes = sample_training_scenes(8, 5, include_held_out=True).scenes
-    pixels = render(bank, scenes).permute(0, 2, 3, 1).contiguous().numpy()
-    found = detector.detect(RgbImages(pixels=pixels))
+    found = OpenmojiDetector(network, Thresholds(confidence=0.3, counting=0.3)).detect(_as_pixels(scenes))
     for truth, seen in zip(scenes.class_index, found, strict=True):
-        confident = seen.class_index[seen.scores > detector.thresholds.confidence]
+        confident = seen.class_index[seen.scores > 0.3]
         assert np.array_equal(np.sort(confident), np.sort(truth[truth >= 0].numpy()))
 
 
-def test_the_preset_is_the_bundled_networks() -> None:
-    """The recipe trains the network that the released weights fit."""
-    assert openmoji_detector().network == NetworkOptions()
+def _as_pixels(scenes: LabelledImages) -> RgbImages:
+    pixels = (scenes.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return RgbImages(pixels=pixels)
+
+
+def test_the_recipe_writes_what_the_detector_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps of both parts give a folder with weights, thresholds and what was done."""
+    monkeypatch.setattr(judge_thresholds, "NUM_SCENES", 16)
+    loop = LoopOptions(num_steps=2, batch_size=32, learning_rate=1e-3)
+    preset = DetectorPreset(
+        network=NetworkOptions(fine_width=8, middle_width=8, coarse_width=8), loop=loop, crowd_loop=loop
+    )
+    threads = torch.get_num_threads()
+    folder = train(preset, tmp_path, threads=1)
+    torch.set_num_threads(threads)
+    detector = OpenmojiDetector.from_folder(folder)
+    assert len(detector.detect(RgbImages(pixels=np.zeros((3, 64, 64, 3), np.uint8)))) == 3
+    assert json.loads((folder / "config.json").read_text())["training"]["images_seen"] == 128
+
+
+def test_crowded_scenes_hold_up_to_six_objects() -> None:
+    """A share of 1 shows two to six objects in every scene, none of them overlapping."""
+    crowded = labelled_scenes(load_sprite_bank(), 64, seed=6, crowded_share=1.0)
+    number = (crowded.class_index >= 0).sum(dim=1)
+    assert set(number.tolist()) == {2, 3, 4, 5, 6}
+    assert int(crowded.masks.sum(dim=1).max()) == 1
+
+
+def test_the_preset_is_what_trained_the_bundled_weights() -> None:
+    """Network, lengths, rates and seeds in the bundled ``config.json`` are the recipe's own."""
+    config = json.loads((checkpoints_dir() / "openmoji-detector" / "config.json").read_text())
+    preset = asdict(DetectorPreset())
+    assert config["network"] == preset["network"]
+    for name in ("seed", "threshold_seed", "loop", "crowd_loop"):
+        assert config["training"][name] == preset[name]
