@@ -133,7 +133,7 @@ def summarise(
     Args:
         record: What was asked.
         suite: Its prompts.
-        outcomes: What was scored. A planned image without an outcome is unscored and makes the run partial.
+        outcomes: What was scored. A planned image without a score makes the run partial.
         seconds: Wall time of each image, None where it was not measured.
         scorer: The scorer's description of itself.
     """
@@ -158,11 +158,12 @@ def summarise(
         for split in [_seen_and_unseen(column, prompts, suite.unseen)]
     )
     num_planned = len(prompts) * spec.images_per_prompt * len(spec.steps)
+    num_scored = sum(outcome.correct is not None for outcome in outcomes.values())
     return Summary(
         model=spec.model,
         suite=suite.name,
         suite_sha256=suite.sha256,
-        partial=record.partial or len(prompts) < len(suite.prompts) or len(outcomes) < num_planned,
+        partial=record.partial or len(prompts) < len(suite.prompts) or num_scored < num_planned,
         num_prompts=len(prompts),
         images_per_prompt=spec.images_per_prompt,
         detector=spec.detector,

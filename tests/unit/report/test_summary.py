@@ -42,14 +42,14 @@ def test_row_facts(rising: Summary) -> None:
     assert not rising.partial
 
 
-def test_null_scores_are_unscored_and_not_partial(make_run: MakeRun) -> None:
-    """An image the scorer could not judge is counted as unscored; the run is complete."""
+def test_null_scores_are_unscored_and_make_the_run_partial(make_run: MakeRun) -> None:
+    """An image the scorer could not judge is counted as unscored, never as wrong, and stamps the run partial."""
     summary = make_run({4: 1.0}, unscored=3).summary
     overall = summary.rows[0].overall
 
     assert (overall.value, overall.n, overall.n_unscored) == (1.0, 957, 3)
     assert summary.rows[0].reasons == {"unscored": 3}
-    assert not summary.partial
+    assert summary.partial
 
 
 def test_missing_records_make_the_run_partial(make_run: MakeRun) -> None:
