@@ -17,7 +17,7 @@ def calibrate(
     *,
     scenes: Annotated[int, typer.Option(min=1, help="Intact scenes for each of the 553 prompts.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of the layouts.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
 ) -> None:
     """Measure the bundled judge on rendered scenes: intact ones must be right, broken ones wrong.
@@ -27,13 +27,15 @@ def calibrate(
       selfe-eval calibrate
       selfe-eval calibrate --scenes 1 --json
     """  # noqa: D301  click needs the control character, not its spelling
+    from selfe_eval.devices import resolve_device
     from selfe_eval.pipeline.calibrate import calibrate as measure
     from selfe_eval.score.geneval_scorer import build_scorer
 
     def show(what: str, num_scored: int) -> None:
         typer.echo(f"{what}: {num_scored} scenes scored", err=True)
 
-    result = measure(build_scorer("openmoji", device), scenes_per_prompt=scenes, seed=seed, progress=show)
+    scorer = build_scorer("openmoji", resolve_device(device))
+    result = measure(scorer, scenes_per_prompt=scenes, seed=seed, progress=show)
     if as_json:
         typer.echo(json.dumps(result.document()))
     else:

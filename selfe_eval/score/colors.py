@@ -116,8 +116,8 @@ class ColorClassifier:
         return cls(model, preprocess, tokenizer, device=device, record=record)
 
     def describe(self) -> dict[str, Any]:
-        """Model, weights and version."""
-        return {**self._record, "open_clip": open_clip.__version__}
+        """Model, weights, sentences and version."""
+        return {**self._record, "templates": list(TEMPLATES), "open_clip": open_clip.__version__}
 
     @torch.inference_mode()
     def classify(self, crops: Sequence[NDArray[np.uint8]], class_names: Sequence[str]) -> list[ColorLabel]:
