@@ -109,11 +109,9 @@ def train(
 def training_seconds(folder: Path) -> float:
     """Seconds spent in the steps that the folder's metrics tell of, over all resumed parts."""
     records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
-    steps = [0, *(record["step"] for record in records)]
-    return sum(
-        (step - before) * float(record["seconds_per_step"])
-        for record, (before, step) in zip(records, pairwise(steps), strict=True)
-    )
+    steps = [0, *(int(record["step"]) for record in records)]
+    rates = [float(record["seconds_per_step"]) for record in records]
+    return sum((step - before) * rate for rate, (before, step) in zip(rates, pairwise(steps), strict=True))
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
 from selfe.autoencoder import Autoencoder, AutoencoderConfig
@@ -19,6 +18,7 @@ from selfe.checkpoint import (
 from selfe.model import ConditionalModel
 from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerOptions
+from tests.unit.selfe import tiny
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from selfe.autoencoder import Autoencoder, AutoencoderConfig, patchify, to_uint8
 from selfe.denoiser import Denoiser, DenoiserConfig
 from selfe.embeddings import rotary_table, rotate, sinusoid, token_positions
 from selfe.model import ConditionalModel
+from tests.unit.selfe import tiny
 
 
 def double_block(d: int, k: int) -> int:

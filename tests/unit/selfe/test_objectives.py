@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import tiny
 import torch
 
 from selfe.ema import averaged_copy
@@ -11,6 +10,7 @@ from selfe.objectives.flow_matching import flow_matching
 from selfe.objectives.self_e import evaluation_direction, self_e, self_evaluated_target
 from selfe.parametrisation import Parametrisation
 from selfe.path import evaluation_weight, sample_norm
+from tests.unit.selfe import tiny
 
 
 def batch(*, s_equals_t: bool, rows: int = 6) -> TrainingBatch:

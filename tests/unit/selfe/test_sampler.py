@@ -79,7 +79,7 @@ def test_a_jump_from_the_posterior_keeps_the_marginal(
 
 def test_full_ddpm_noise_at_t_one_is_pure_renoising() -> None:
     """From t = 1 with eta = 1 Song's rule keeps nothing of the predicted noise."""
-    assert noise_split(1.0, 0.6, 1.0, "ddpm") == (0.0, pytest.approx(0.6))
+    assert noise_split(1.0, 0.6, 1.0, "ddpm") == pytest.approx((0.0, 0.6))
 
 
 def test_heuristic_rule_keeps_u_squared_over_t() -> None:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-import tiny
 import torch
 
 from selfe.text import NULL, NUM_SPECIAL, PAD, UNKNOWN, TextEncoder, Tokeniser, null_tokens
+from tests.unit.selfe import tiny
 
 CONFIG = tiny.config().text
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
 from selfe.loop import METRICS_FILE, LoopOptions, train
-from selfe.trainer import ModelTraining, ObjectiveName, Recipe
+from selfe.trainer import Captioned, ModelTraining, ObjectiveName, Recipe
+from tests.unit.selfe import tiny
 
 CPU = torch.device("cpu")
 
@@ -49,7 +49,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     """On one repeated batch, 60 steps of flow matching reduce the loss by a third at least."""
 
     class OneBatch(tiny.RandomLatents):
-        def batch(self, step: int) -> tiny.Captioned:
+        def batch(self, step: int) -> Captioned:
             del step
             return super().batch(0)
 
