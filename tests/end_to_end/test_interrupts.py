@@ -20,14 +20,14 @@ WAIT_SECONDS = 120
 def start(checkpoint: Path, folder: Path) -> subprocess.Popen[str]:
     """A run of 480 images in batches of 8: long enough to be stopped on the way."""
     options = ["--steps", "1,3", "--limit", "60", "--batch-size", "8"]
-    return subprocess.Popen(  # noqa: PLW1509 - no thread of ours runs here
+    return subprocess.Popen(
         [PROGRAM, "generate", "--ckpt", checkpoint, "--out", folder, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         # A test run that was itself started in the background ignores Ctrl-C, and its children would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
 
 
