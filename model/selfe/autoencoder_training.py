@@ -5,7 +5,7 @@ Chroma has a term of its own because L1 alone learns shapes first and leaves sma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
@@ -116,3 +116,7 @@ class AutoencoderTraining:
         """Inverse of ``state_dict``."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+    def settings(self) -> dict[str, Any]:
+        """Sizes and recipe."""
+        return {"network": asdict(self.model.config), **asdict(self.recipe)}

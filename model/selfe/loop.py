@@ -41,6 +41,14 @@ class Trainable(Protocol):
         """Inverse of ``state_dict``."""
         ...
 
+    def settings(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the one that saved the state; goes through JSON."""
+        ...
+
+
+class SettingsChangedError(ValueError):
+    """A training folder was begun with other settings than those it is to go on with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopOptions:
@@ -85,6 +93,9 @@ def train(
     """Train from the folder's state (or from scratch) up to ``options.num_steps``.
 
     ``metrics.jsonl`` gets the mean of each metric over the last ``log_every`` steps, with the step and the seconds a step.
+
+    Raises:
+        SettingsChangedError: the folder's state was saved under other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = _resume(trainable, folder)
@@ -100,7 +111,9 @@ def train(
             _append_metrics(folder, {"step": done, **latest})
             window, started = [], time.perf_counter()
         if done % options.save_every == 0 or done == options.num_steps:
-            save_state(folder, {"step": done, "trainable": trainable.state_dict()})
+            settings = json.dumps(trainable.settings(), sort_keys=True)
+            state = {"step": done, "settings": settings, "trainable": trainable.state_dict()}
+            save_state(folder, state)
         if done % options.sample_every == 0 or done == options.num_steps:
             on_sample(done)
         on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
@@ -130,10 +143,22 @@ def _resume(trainable: Trainable, folder: Path) -> int:
         (folder / METRICS_FILE).unlink(missing_ok=True)
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
+    _refuse_other_settings(json.loads(state["settings"]), trainable.settings(), folder)
     trainable.load_state_dict(state["trainable"])
     step = int(state["step"])
     _drop_metrics_after(folder, step)
     return step
+
+
+def _refuse_other_settings(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    wanted = json.loads(json.dumps(wanted))
+    changed = sorted(name for name in saved | wanted if saved.get(name) != wanted.get(name))
+    if changed:
+        details = "; ".join(f"{name} was {saved.get(name)!r} and is {wanted.get(name)!r}" for name in changed)
+        raise SettingsChangedError(
+            f"The training in {folder} was begun with other settings: {details}. Going on would be neither the old "
+            "training nor the new one. Restore the settings, or train in another folder."
+        )
 
 
 def _drop_metrics_after(folder: Path, step: int) -> None:

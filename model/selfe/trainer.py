@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -116,6 +116,11 @@ class ModelTraining:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+    def settings(self) -> dict[str, Any]:
+        """Network and recipe; the objective is left out, since a warm start is shared by several."""
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name != "objective"}
+        return {"network": asdict(self.model.config), **recipe}
 
     def _objective(self, step: int) -> Callable[[TrainingBatch], ObjectiveResult]:
         if self.recipe.objective == "self_e" and step >= self.recipe.warm_start_steps:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from selfe_eval.errors import unknown_name
+from selfe_eval.errors import UsageError, unknown_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,15 @@ def run_preset(name: str, job: TrainingJob) -> Path:
     """Train (or resume) a preset.
 
     Raises:
-        UsageError: there is no preset of this name.
+        UsageError: there is no preset of this name, or the folder was begun with other settings.
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
     module, _, attribute = PRESETS[name].function.partition(":")
     function = cast(Callable[[TrainingJob], Path], getattr(importlib.import_module(module), attribute))
-    return function(job)
+    from selfe.loop import SettingsChangedError
+
+    try:
+        return function(job)
+    except SettingsChangedError as error:
+        raise UsageError(str(error)) from error

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from selfe.loop import METRICS_FILE, LoopOptions, train
+from selfe.loop import METRICS_FILE, LoopOptions, SettingsChangedError, train
 from selfe.trainer import Captioned, ModelTraining, ObjectiveName, Recipe
 from tests.unit.selfe import tiny
 
@@ -33,6 +34,17 @@ def test_a_resumed_run_is_the_uninterrupted_run_bit_for_bit(objective: Objective
     for name, tensor in whole.state_dict()["model"].items():
         assert torch.equal(tensor, resumed.state_dict()["model"][name]), name
     assert _losses(tmp_path / "whole") == _losses(tmp_path / "parts")
+
+
+def test_a_folder_goes_on_only_with_its_own_settings(tmp_path: Path) -> None:
+    """Another recipe in the same folder is refused with both values named; another objective may share a warm start."""
+    train(training("flow_matching"), tmp_path, LoopOptions(num_steps=1, log_every=1, save_every=1))
+    other = training("flow_matching")
+    other.recipe = replace(other.recipe, peak_lr=0.5)
+
+    with pytest.raises(SettingsChangedError, match=r"peak_lr was 0\.001 and is 0\.5"):
+        train(other, tmp_path, LoopOptions(num_steps=2))
+    train(training("self_e"), tmp_path, LoopOptions(num_steps=2, log_every=1))
 
 
 def test_metrics_after_the_saved_state_are_dropped_on_resume(tmp_path: Path) -> None:
