@@ -58,6 +58,7 @@ class FakeJudgement:
     correct: bool | None
     reason: str
     objects: dict[str, list[ScoredObject]] = field(default_factory=dict)
+    weaker: dict[str, list[ScoredObject]] = field(default_factory=dict)
     near_ties: int = 0
 
 

@@ -78,7 +78,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     record = options.checkpoint_record(request)
     folder = run_folder(record, out)
     see_writable(folder, record)
-    scorer = load_scorer(detector, device)
+    scorer = load_scorer(detector, record.judge, device)
     with planned_run(folder, record) as run:
         summary = continue_run(run, scorer, stage_progress())
     print_result(run, summary, as_json=as_json)

@@ -32,7 +32,7 @@ def resume(run: RunFolder, *, as_json: options.AsJson = False) -> None:
     from selfe_eval.runs.run import open_run
 
     record = open_run(run).record
-    scorer = load_scorer(record.spec.detector, record.device)
+    scorer = load_scorer(record.spec.detector, record.judge, record.device)
     with existing_run(run) as opened:
         summary = continue_run(opened, scorer, stage_progress())
     print_result(opened, summary, as_json=as_json)

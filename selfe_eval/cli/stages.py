@@ -138,7 +138,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
     record = FoundImagesJob(
         found=found, suite=prompts, model=name or found.folder.name, detector=judge, device=device
     ).record()
-    scorer = load_scorer(judge, device)
+    scorer = load_scorer(judge, record.judge, device)
     with planned_run(run_folder(record, out), record) as planned:
         summary = continue_run(planned, scorer, stage_progress())
     print_result(planned, summary, as_json=as_json)
@@ -183,7 +183,8 @@ def _score_run(folder: Path, device: str) -> None:
     from selfe_eval.pipeline.score import score as judge
     from selfe_eval.runs.run import open_run
 
-    scorer = load_scorer(open_run(folder).spec.detector, device)
+    record = open_run(folder).record
+    scorer = load_scorer(record.spec.detector, record.judge, device)
     with existing_run(folder) as run:
         judge(run, suite_of(run), scorer, stage_progress())
     talk(f"Scored. The numbers: selfe-eval summarise {folder}")

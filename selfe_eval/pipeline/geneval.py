@@ -19,6 +19,7 @@ from selfe_eval.pipeline.score import Scorer, score
 from selfe_eval.pipeline.summarise import num_unscored, summarise
 from selfe_eval.records import Suite
 from selfe_eval.report.summary import Summary
+from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.run import Run, RunRecord
 from selfe_eval.runs.spec import RunSpec
 from selfe_eval.suites.registry import load_suite
@@ -47,6 +48,8 @@ class CheckpointJob:
     """Changes to the checkpoint's sampler."""
     detector: str = "openmoji"
     """Registry name of the detector."""
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
+    """The judge's files."""
     device: str = "auto"
     """Where to compute."""
     batch_size: int = BATCH_SIZE
@@ -77,6 +80,7 @@ class CheckpointJob:
             partial=len(prompt_ids) < len(self.suite.prompts),
             checkpoint=self.checkpoint.reference,
             device=self.device,
+            judge=self.judge,
         )
 
 
@@ -142,6 +146,8 @@ class FoundImagesJob:
     """Name of the model as the leaderboard shows it."""
     detector: str = "openmoji"
     """Registry name of the detector."""
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
+    """The judge's files."""
     device: str = "auto"
     """Where to score."""
 
@@ -164,6 +170,7 @@ class FoundImagesJob:
             prompt_ids=select_prompts(self.suite, None),
             partial=bool(self.found.missing),
             device=self.device,
+            judge=self.judge,
         )
 
 
@@ -216,7 +223,7 @@ def load_run_generator(run: Run) -> Generator:
     return load_selfe_generator(checkpoint, overrides, resolve_device(run.record.device))
 
 
-def load_scorer(detector: str, device: str) -> Scorer:
+def load_scorer(detector: str, judge: JudgeOptions, device: str) -> Scorer:
     """The GenEval scorer with this detector.
 
     Raises:
@@ -224,7 +231,7 @@ def load_scorer(detector: str, device: str) -> Scorer:
     """
     from selfe_eval.score.geneval_scorer import build_scorer
 
-    return build_scorer(detector, resolve_device(device))
+    return build_scorer(detector, resolve_device(device), judge)
 
 
 def refuse_incomplete(run: Run, summary: Summary) -> None:

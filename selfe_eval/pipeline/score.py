@@ -54,6 +54,11 @@ class Judgement(Protocol):
         ...
 
     @property
+    def weaker(self) -> Mapping[str, Sequence[ScoredObject]]:
+        """Class name -> the objects that miss the threshold by little."""
+        ...
+
+    @property
     def near_ties(self) -> int:
         """How many colours rounding could have decided otherwise."""
         ...
@@ -183,6 +188,7 @@ def _record(image: _Readable, judgement: Judgement, identity: str) -> ScoreRecor
         correct=None if judgement.correct is None else bool(judgement.correct),
         reason=judgement.reason,
         objects={name: _objects_json(objects) for name, objects in judgement.objects.items()},
+        weaker={name: _objects_json(objects) for name, objects in judgement.weaker.items()},
         near_ties=judgement.near_ties,
         image_sha256=image.sha256,
         scorer=identity,

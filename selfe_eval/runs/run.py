@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import TEMPORARY_SUFFIX, atomic_write_json
+from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.spec import RunSpec
 
 SCHEMA_VERSION = 1
@@ -43,6 +44,8 @@ class RunRecord:
     """The checkpoint's folder, or its bundled name; not part of the spec, since folders may move."""
     device: str = "auto"
     """The device that was asked for; what was used stands in ``generator``."""
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
+    """The judge's files; not part of the spec, as with the checkpoint."""
     status: Status = "started"
     """How far it came."""
     generator: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +66,7 @@ class RunRecord:
             "prompt_ids": list(self.prompt_ids),
             "checkpoint": self.checkpoint,
             "device": self.device,
+            "judge": self.judge.as_json(),
             "generator": dict(self.generator),
             "nfe": {str(steps): count for steps, count in self.nfe.items()},
             "attempts": [dict(attempt) for attempt in self.attempts],
@@ -88,6 +92,7 @@ class RunRecord:
                 partial=document["partial"],
                 checkpoint=document["checkpoint"],
                 device=document["device"],
+                judge=JudgeOptions.from_json(document["judge"]),
                 status=document["status"],
                 generator=document["generator"],
                 nfe={int(steps): count for steps, count in document["nfe"].items()},
@@ -191,8 +196,8 @@ def open_run(folder: Path) -> Run:
 def create_or_open(folder: Path, record: RunRecord) -> Run:
     """Open the run of this spec in this folder, or create it there. The caller holds the folder's lock.
 
-    What the spec leaves open follows the caller: where the checkpoint lies now, the device, and whether
-    images that somebody else made are all there.
+    What the spec leaves open follows the caller: where the checkpoint and the judge's files lie now, the device,
+    and whether images that somebody else made are all there.
 
     Raises:
         UsageError: the folder holds a run of another spec, or files that are not a run.
@@ -207,7 +212,9 @@ def create_or_open(folder: Path, record: RunRecord) -> Run:
                 f"differs in {'; '.join(differences)}. Repeat the first configuration to go on with it, or "
                 "write the new run elsewhere with --out."
             )
-        return run.update(checkpoint=record.checkpoint, device=record.device, partial=record.partial)
+        return run.update(
+            checkpoint=record.checkpoint, device=record.device, judge=record.judge, partial=record.partial
+        )
     strangers = sorted(entry.name for entry in folder.iterdir() if not _is_own_trace(entry.name))
     if strangers:
         raise UsageError(

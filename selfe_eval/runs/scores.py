@@ -25,6 +25,8 @@ class ScoreRecord:
     """Why it is wrong, or why there is no verdict."""
     objects: Mapping[str, Any] = field(default_factory=dict)
     """Class name -> list of ``{"box", "score", "color"}``: what the verdict rests on."""
+    weaker: Mapping[str, Any] = field(default_factory=dict)
+    """The same for objects that miss the threshold by little: what lower thresholds would change."""
     near_ties: int = 0
     """How many colours rounding could have decided otherwise."""
     image_sha256: str | None
@@ -39,6 +41,7 @@ class ScoreRecord:
             "correct": self.correct,
             "reason": self.reason,
             "objects": dict(self.objects),
+            "weaker": dict(self.weaker),
             "near_ties": self.near_ties,
             "image_sha256": self.image_sha256,
             "scorer": self.scorer,
@@ -55,6 +58,7 @@ class ScoreRecord:
             correct=correct,
             reason=record["reason"],
             objects=record["objects"],
+            weaker=record["weaker"],
             near_ties=int(record["near_ties"]),
             image_sha256=record["image_sha256"],
             scorer=record["scorer"],

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfe_eval.records import Prompt, ScoredObject
-from selfe_eval.score.colors import ColorClassifier
+from selfe_eval.runs.judge import JudgeOptions
+from selfe_eval.score.colors import ColorClassifier, ColorLabel
 from selfe_eval.score.detectors.protocol import Detections, Detector, RgbImages
 from selfe_eval.score.detectors.registry import load_detector
 from selfe_eval.score.geneval.crops import masked_crop
@@ -22,6 +24,9 @@ from selfe_eval.score.geneval.rules import Limits, evaluate, keep_objects, objec
 from selfe_eval.suites.vocabulary import CLASSES
 
 Objects = dict[str, list[ScoredObject]]
+
+MARGIN = 0.1
+"""Objects that miss their threshold by less are recorded too, so that other thresholds can be tried later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,8 @@ class ImageScore:
     """The reference's sentences; empty if correct."""
     objects: Objects
     """Class name -> the objects that counted, best first; those whose colour mattered have one."""
+    weaker: Objects
+    """The same for objects that miss the threshold by little: what lower thresholds would change."""
     near_ties: int
     """How many colours rounding could have decided otherwise."""
 
@@ -42,10 +49,13 @@ class ImageScore:
 class _Seen:
     """One image after detection."""
 
-    kept: Objects
+    counted: Objects
+    """Above the threshold."""
+    seen: Objects
+    """Above the floor: the same objects, followed by weaker ones."""
     crops: list[NDArray[np.uint8]]
     places: list[tuple[str, int]]
-    """(class name, index in kept) of each crop."""
+    """(class name, index in seen) of each crop."""
 
 
 class GenEvalScorer:
@@ -58,6 +68,11 @@ class GenEvalScorer:
         self._limits = Limits(
             confidence=thresholds.confidence,
             counting=thresholds.counting,
+            max_objects=thresholds.max_objects,
+        )
+        self._floor = Limits(
+            confidence=round(thresholds.confidence - MARGIN, 6),
+            counting=round(thresholds.counting - MARGIN, 6),
             max_objects=thresholds.max_objects,
         )
 
@@ -75,7 +90,7 @@ class GenEvalScorer:
             ValueError: Not one prompt for each image.
             UsageError: The detector does not take images of this size.
         """
-        found = self._detector.detect(images)
+        found = self._detector.detect(images, floor=min(self._floor.confidence, self._floor.counting))
         seen = [
             self._look(prompt, detections, pixels)
             for prompt, detections, pixels in zip(prompts, found, images.pixels, strict=True)
@@ -86,21 +101,10 @@ class GenEvalScorer:
                 [class_name for image in seen for class_name, _ in image.places],
             )
         )
-        scores = []
-        for prompt, image in zip(prompts, seen, strict=True):
-            own = [next(labels) for _ in image.places]
-            for (class_name, index), label in zip(image.places, own, strict=True):
-                image.kept[class_name][index] = replace(image.kept[class_name][index], color=label.color)
-            verdict = evaluate(prompt, image.kept, self._limits)
-            scores.append(
-                ImageScore(
-                    correct=verdict.correct,
-                    reason=verdict.reason,
-                    objects=image.kept,
-                    near_ties=sum(label.is_near_tie for label in own),
-                )
-            )
-        return scores
+        return [
+            self._decide(prompt, image, [next(labels) for _ in image.places])
+            for prompt, image in zip(prompts, seen, strict=True)
+        ]
 
     def describe(self) -> dict[str, Any]:
         """What to record beside the scores: weights, thresholds, versions, device."""
@@ -108,27 +112,60 @@ class GenEvalScorer:
 
     def _look(self, prompt: Prompt, detections: Detections, pixels: NDArray[np.uint8]) -> _Seen:
         raw, rows = _by_class(detections)
-        kept = keep_objects(raw, prompt.task, self._limits)
-        places = objects_needing_color(prompt, kept)
+        seen = keep_objects(raw, prompt.task, self._floor)
+        places = objects_needing_color(prompt, seen)
         crops = []
         for class_name, index in places:
-            chosen = kept[class_name][index]
+            chosen = seen[class_name][index]
             row = rows[class_name][raw[class_name].index(chosen)]
             crops.append(masked_crop(pixels, detections.masks[row], chosen.box))
-        return _Seen(kept, crops, places)
+        return _Seen(keep_objects(raw, prompt.task, self._limits), seen, crops, places)
+
+    def _decide(self, prompt: Prompt, image: _Seen, labels: Sequence[ColorLabel]) -> ImageScore:
+        for (name, index), label in zip(image.places, labels, strict=True):
+            image.seen[name][index] = replace(image.seen[name][index], color=label.color)
+        numbers = {name: len(image.counted.get(name, ())) for name in image.seen}
+        objects = {name: found[: numbers[name]] for name, found in image.seen.items() if numbers[name]}
+        weaker = {
+            name: found[numbers[name] :] for name, found in image.seen.items() if found[numbers[name] :]
+        }
+        verdict = evaluate(prompt, objects, self._limits)
+        decisive = set(objects_needing_color(prompt, objects))
+        return ImageScore(
+            correct=verdict.correct,
+            reason=verdict.reason,
+            objects=objects,
+            weaker=weaker,
+            near_ties=sum(
+                label.is_near_tie
+                for place, label in zip(image.places, labels, strict=True)
+                if place in decisive
+            ),
+        )
 
 
-def build_scorer(detector_name: str = "openmoji", device: str = "cpu") -> GenEvalScorer:
+def build_scorer(
+    detector_name: str = "openmoji", device: str = "cpu", judge: JudgeOptions | None = None
+) -> GenEvalScorer:
     """Load a detector and the colour model that goes with it.
 
     Args:
         detector_name: A key of the detectors' table.
         device: A torch device string.
+        judge: Other files than the judge's own, and how colours are computed.
 
     Raises:
         UsageError: Unknown name, or weights that are missing or corrupt.
     """
-    return GenEvalScorer(load_detector(detector_name, device), ColorClassifier.bundled(device))
+    judge = judge or JudgeOptions()
+    detector = load_detector(
+        detector_name, device, weights=_path(judge.detector_weights), config=_path(judge.detector_config)
+    )
+    return GenEvalScorer(detector, ColorClassifier.bundled(device))
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 def _by_class(detections: Detections) -> tuple[Objects, dict[str, list[int]]]:

@@ -62,8 +62,12 @@ class OpenmojiDetector:
             record={"weights_sha256": weights.sha256, "name": weights.config["name"]},
         )
 
-    def detect(self, images: RgbImages) -> list[Detections]:
+    def detect(self, images: RgbImages, *, floor: float = 0.0) -> list[Detections]:
         """Find objects in 64 x 64 images.
+
+        Args:
+            images: B images.
+            floor: Detections that score at most this much are left out.
 
         Raises:
             UsageError: The images have another size.
@@ -77,7 +81,7 @@ class OpenmojiDetector:
         found: list[Detections] = []
         for start in range(0, len(images), BATCH_SIZE):
             found += self._detect_batch(images.pixels[start : start + BATCH_SIZE])
-        return found
+        return [_above(floor, detections) for detections in found]
 
     def describe(self) -> dict[str, Any]:
         """Weights hash, thresholds, device and versions."""
@@ -99,9 +103,28 @@ class OpenmojiDetector:
         return decode(self._network(images.contiguous(memory_format=torch.channels_last).float() / 255))
 
 
-def load(device: str = "cpu") -> OpenmojiDetector:
-    """Load the bundled weights."""
-    return OpenmojiDetector.from_folder(checkpoints_dir() / "openmoji-detector", device)
+def load(device: str = "cpu", weights: Path | None = None, config: Path | None = None) -> OpenmojiDetector:
+    """Load the bundled weights, or another folder of the same form.
+
+    Raises:
+        UsageError: The folder is missing or damaged, or a configuration file was given.
+    """
+    if config is not None:
+        raise UsageError(
+            f"The openmoji detector takes no configuration file, and {config} was given. Leave it out; a detector "
+            "of your own is --detector mmdet with --detector-config and --detector-weights."
+        )
+    return OpenmojiDetector.from_folder(weights or checkpoints_dir() / "openmoji-detector", device)
+
+
+def _above(floor: float, found: Detections) -> Detections:
+    kept = found.scores > floor
+    return Detections(
+        class_index=found.class_index[kept],
+        boxes=found.boxes[kept],
+        scores=found.scores[kept],
+        masks=found.masks[kept],
+    )
 
 
 def _fuse(network: OpenmojiNetwork) -> OpenmojiNetwork:

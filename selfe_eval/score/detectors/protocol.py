@@ -63,8 +63,16 @@ class Detector(Protocol):
     name: str
     thresholds: Thresholds
 
-    def detect(self, images: RgbImages) -> list[Detections]:
-        """Return one ``Detections`` for each image, in order; independent of how images are batched."""
+    def detect(self, images: RgbImages, *, floor: float = 0.0) -> list[Detections]:
+        """Find objects.
+
+        Args:
+            images: B images.
+            floor: Detections that score at most this much may be left out, and their masks never made.
+
+        Returns:
+            One ``Detections`` for each image, in order; rounding aside, independent of how images are batched.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The visible table of detectors. A new backend is one line here and one ``load(device)`` function."""
+"""The visible table of detectors. A new backend is one line here and one ``load`` function."""
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import cast
 
 from selfe_eval.errors import unknown_name
@@ -10,6 +11,9 @@ from selfe_eval.score.detectors.protocol import Detector
 
 DETECTORS = {
     "openmoji": "selfe_eval.score.detectors.openmoji:load",
+    "mmdet": "selfe_eval.score.detectors.mmdet_mask2former:load",
+    "transformers": "selfe_eval.score.detectors.transformers_mask2former:load",
+    "hf-weights": "selfe_eval.score.detectors.transformers_mask2former:load_hub_weights",
 }
 
 
@@ -18,17 +22,21 @@ def detector_names() -> tuple[str, ...]:
     return tuple(DETECTORS)
 
 
-def load_detector(name: str, device: str = "cpu") -> Detector:
+def load_detector(
+    name: str, device: str = "cpu", *, weights: Path | None = None, config: Path | None = None
+) -> Detector:
     """Load a detector with its weights.
 
     Args:
         name: A key of ``DETECTORS``.
         device: A torch device string.
+        weights: A weight file or checkpoint folder in the place of the detector's own.
+        config: A configuration file, for the detectors that take one.
 
     Raises:
-        UsageError: Unknown name, or weights that are missing or corrupt.
+        UsageError: Unknown name, weights that are missing or corrupt, or a file the detector does not take.
     """
     if name not in DETECTORS:
         raise unknown_name("detector", name, DETECTORS)
     module, function = DETECTORS[name].split(":")
-    return cast("Detector", getattr(importlib.import_module(module), function)(device))
+    return cast("Detector", getattr(importlib.import_module(module), function)(device, weights, config))

@@ -22,7 +22,9 @@ class _Says:
 
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[ImageScore]:
         assert len(images) == len(prompts)
-        return [ImageScore(correct=self._correct, reason="", objects={}, near_ties=0) for _ in prompts]
+        return [
+            ImageScore(correct=self._correct, reason="", objects={}, weaker={}, near_ties=0) for _ in prompts
+        ]
 
     def describe(self) -> dict[str, Any]:
         return {"detector": "fake"}
