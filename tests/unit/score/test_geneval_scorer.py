@@ -24,7 +24,8 @@ class _TwoHalves:
     def __init__(self, scores: tuple[float, float] = (0.9, 0.5)) -> None:
         self._scores = scores
 
-    def detect(self, images: RgbImages) -> list[Detections]:
+    def detect(self, images: RgbImages, *, floor: float = 0.0) -> list[Detections]:
+        self.floor = floor
         masks = np.zeros((2, 8, 8), bool)
         masks[0, :, :4] = masks[1, :, 4:] = True
         return [
@@ -121,6 +122,25 @@ def test_near_ties_are_counted() -> None:
         _red_then_blue(1), [_prompt("color_attr", _want("car", "red"), _want("dog", "blue"))]
     )
     assert score.near_ties == 2
+
+
+def test_objects_that_barely_miss_are_kept_apart() -> None:
+    """What scores within 0.1 below the threshold is recorded with its colour, and changes no verdict."""
+    detector = _TwoHalves(scores=(0.9, 0.35))
+    (score,) = _scorer(detector, _RedOrBlue()).score(
+        _red_then_blue(1), [_prompt("colors", _want("dog", "blue"))]
+    )
+    assert detector.floor == pytest.approx(0.3)
+    assert (score.correct, score.reason) == (False, "expected dog>=1, found 0")
+    assert set(score.objects) == {"car"}
+    assert [(name, found[0].color) for name, found in score.weaker.items()] == [("dog", "blue")]
+
+
+def test_only_deciding_colors_count_as_near_ties() -> None:
+    """The colour of an object below the threshold decides nothing, so its tie is none."""
+    scorer = _scorer(_TwoHalves(scores=(0.9, 0.35)), _RedOrBlue(margin=0.001))
+    (score,) = scorer.score(_red_then_blue(1), [_prompt("colors", _want("dog", "blue"))])
+    assert score.near_ties == 0
 
 
 def test_every_image_needs_its_prompt() -> None:
