@@ -34,7 +34,11 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     suite: options.SuiteName = None,
     images_per_prompt: options.ImagesPerPrompt = 4,
     limit: options.Limit = None,
-    detector: options.DetectorName = "openmoji",
+    detector: options.DetectorName = None,
+    detector_weights: options.DetectorWeights = None,
+    detector_config: options.DetectorConfig = None,
+    color_weights: options.ColorWeights = None,
+    color_mode: options.ColorModeName = "deterministic",
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
     eta: options.Eta = None,
@@ -64,7 +68,13 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
         suite=suite,
         images_per_prompt=images_per_prompt,
         limit=limit,
-        detector=detector,
+        judge=options.Judge(
+            detector=detector,
+            detector_weights=detector_weights,
+            detector_config=detector_config,
+            color_weights=color_weights,
+            color_mode=color_mode,
+        ),
         seed=seed,
         guidance=guidance,
         eta=eta,
@@ -78,7 +88,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     record = options.checkpoint_record(request)
     folder = run_folder(record, out)
     see_writable(folder, record)
-    scorer = load_scorer(detector, record.judge, device)
+    scorer = load_scorer(record.spec.detector, record.judge, device)
     with planned_run(folder, record) as run:
         summary = continue_run(run, scorer, stage_progress())
     print_result(run, summary, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfe_eval.errors import UsageError, unknown_name
+from selfe_eval.runs.judge import ColorMode, JudgeOptions
 
 if TYPE_CHECKING:
     from selfe_eval.runs.run import RunRecord
@@ -24,7 +25,32 @@ ImagesPerPrompt = Annotated[int, typer.Option(min=1, help="Images of each prompt
 Limit = Annotated[
     int | None, typer.Option(min=1, help="At most so many prompts, evenly from the tasks; stamps it partial.")
 ]
-DetectorName = Annotated[str, typer.Option(help="Which detector judges.")]
+DetectorName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="openmoji|transformers|mmdet|hf-weights",
+        help="Which detector judges. By default openmoji for its suite, else transformers: the official weights.",
+    ),
+]
+DetectorWeights = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="The detector's weights. By default looked for, then downloaded."),
+]
+DetectorConfig = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="With mmdet: the config of a detector of your own. It is code that runs."
+    ),
+]
+ColorWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="openai|PATH", help="The colour model's weights. By default what the detector goes with."
+    ),
+]
+ColorModeName = Annotated[
+    ColorMode, typer.Option(help="Colours in float32, or in half precision as the reference computes them.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the run; the seed of each image follows from it.")]
 Guidance = Annotated[float | None, typer.Option(help="Guidance scale; by default the checkpoint's.")]
 Eta = Annotated[float | None, typer.Option(help="Fresh noise a step, 0 to 1; by default the checkpoint's.")]
@@ -37,6 +63,60 @@ Out = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images drawn together.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of tables.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What was typed about the judge, before it is checked."""
+
+    detector: str | None
+    """Name of the detector; None for the suite's own."""
+    detector_weights: Path | None
+    """Weight file or folder."""
+    detector_config: Path | None
+    """Configuration of a detector of the user's own."""
+    color_weights: str | None
+    """``openai``, a weight file or a folder."""
+    color_mode: ColorMode
+    """How colours are computed."""
+
+    def name_for(self, suite: str) -> str:
+        """The detector that judges this suite.
+
+        Raises:
+            UsageError: there is no detector of the name that was typed.
+        """
+        from selfe_eval.score.detectors.registry import DETECTORS, detector_for
+
+        if self.detector is not None and self.detector not in DETECTORS:
+            raise unknown_name("detector", self.detector, DETECTORS)
+        return self.detector or detector_for(suite)
+
+    def options(self) -> JudgeOptions:
+        """The files, with absolute paths, so that the run can be resumed from anywhere.
+
+        Raises:
+            UsageError: a file is not there.
+        """
+        color = self.color_weights
+        return JudgeOptions(
+            detector_weights=_absolute("--detector-weights", self.detector_weights),
+            detector_config=_absolute("--detector-config", self.detector_config),
+            color_weights=color
+            if color in {None, "openai"}
+            else _absolute("--color-weights", Path(str(color))),
+            color_mode=self.color_mode,
+        )
+
+
+def _absolute(option: str, path: Path | None) -> str | None:
+    if path is None:
+        return None
+    if not path.exists():
+        raise UsageError(
+            f"{option} {path}: expected a file or folder, found none there (looked from {Path.cwd()})."
+        )
+    return str(path.resolve())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +133,8 @@ class Request:
     """Images of each prompt at each step count."""
     limit: int | None
     """At most so many prompts."""
-    detector: str
-    """Name of the detector."""
+    judge: Judge
+    """Which detector and colour model, with which files."""
     seed: int
     """The run seed."""
     guidance: float | None
@@ -82,9 +162,10 @@ def checkpoint_record(request: Request) -> RunRecord:
 
     steps = parse_steps(request.steps)
     overrides = SamplerOverrides(guidance=request.guidance, eta=request.eta, s_schedule=request.s_schedule)
-    check_detector(request.detector)
+    judge = request.judge.options()
     checkpoint = find_checkpoint(request.ckpt)
     suite = load_suite(request.suite or checkpoint.suite or "geneval")
+    detector = request.judge.name_for(suite.name)
     verify_checkpoint(checkpoint)
     return CheckpointJob(
         checkpoint=checkpoint,
@@ -94,22 +175,11 @@ def checkpoint_record(request: Request) -> RunRecord:
         limit=request.limit,
         seed=request.seed,
         overrides=overrides,
-        detector=request.detector,
+        detector=detector,
+        judge=judge,
         device=request.device,
         batch_size=request.batch_size,
     ).record()
-
-
-def check_detector(name: str) -> None:
-    """See that a detector of this name is in the table.
-
-    Raises:
-        UsageError: there is none.
-    """
-    from selfe_eval.score.detectors.registry import DETECTORS
-
-    if name not in DETECTORS:
-        raise unknown_name("detector", name, DETECTORS)
 
 
 def parse_steps(text: str) -> tuple[int, ...]:

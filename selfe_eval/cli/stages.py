@@ -25,7 +25,11 @@ def generate(  # noqa: PLR0913 - the parameters are the options
     suite: options.SuiteName = None,
     images_per_prompt: options.ImagesPerPrompt = 4,
     limit: options.Limit = None,
-    detector: options.DetectorName = "openmoji",
+    detector: options.DetectorName = None,
+    detector_weights: options.DetectorWeights = None,
+    detector_config: options.DetectorConfig = None,
+    color_weights: options.ColorWeights = None,
+    color_mode: options.ColorModeName = "deterministic",
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
     eta: options.Eta = None,
@@ -46,7 +50,13 @@ def generate(  # noqa: PLR0913 - the parameters are the options
         suite=suite,
         images_per_prompt=images_per_prompt,
         limit=limit,
-        detector=detector,
+        judge=options.Judge(
+            detector=detector,
+            detector_weights=detector_weights,
+            detector_config=detector_config,
+            color_weights=color_weights,
+            color_mode=color_mode,
+        ),
         seed=seed,
         guidance=guidance,
         eta=eta,
@@ -65,6 +75,7 @@ def generate(  # noqa: PLR0913 - the parameters are the options
 
 
 def score(  # noqa: PLR0913 - the parameters are the options
+    context: typer.Context,
     run: Annotated[
         Path | None, typer.Argument(metavar="RUN", help="A run folder; leave out with --images.")
     ] = None,
@@ -87,9 +98,11 @@ def score(  # noqa: PLR0913 - the parameters are the options
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="With --images: score what is there, stamped partial.")
     ] = False,
-    detector: Annotated[
-        str | None, typer.Option(help="With --images: which detector judges; by default openmoji.")
-    ] = None,
+    detector: options.DetectorName = None,
+    detector_weights: options.DetectorWeights = None,
+    detector_config: options.DetectorConfig = None,
+    color_weights: options.ColorWeights = None,
+    color_mode: options.ColorModeName = "deterministic",
     out: options.Out = None,
     device: options.Device = "auto",
     as_json: options.AsJson = False,
@@ -102,18 +115,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
       selfe-eval score --images my-images --suite geneval --name my-model
     """  # noqa: D301 - Typer needs the control character, not its spelling
     if run is not None:
-        theirs = {
-            "--images": images,
-            "--suite": suite,
-            "--steps": steps,
-            "--name": name,
-            "--images-per-prompt": images_per_prompt,
-            "--allow-partial": allow_partial or None,
-            "--detector": detector,
-            "--out": out,
-            "--json": as_json or None,
-        }
-        _refuse_options(run, [option for option, value in theirs.items() if value is not None])
+        _refuse_options(context, run)
         _score_run(run, device)
         return
     if images is None:
@@ -123,9 +125,15 @@ def score(  # noqa: PLR0913 - the parameters are the options
     from selfe_eval.pipeline.opening import planned_run, run_folder
     from selfe_eval.suites.registry import load_suite
 
-    judge = detector or "openmoji"
-    options.check_detector(judge)
+    judge = options.Judge(
+        detector=detector,
+        detector_weights=detector_weights,
+        detector_config=detector_config,
+        color_weights=color_weights,
+        color_mode=color_mode,
+    )
     prompts = load_suite(suite or "geneval")
+    judge_name, judge_files = judge.name_for(prompts.name), judge.options()
     found = find_images(
         images,
         prompts,
@@ -136,9 +144,14 @@ def score(  # noqa: PLR0913 - the parameters are the options
     if not allow_partial:
         found.refuse_incomplete()
     record = FoundImagesJob(
-        found=found, suite=prompts, model=name or found.folder.name, detector=judge, device=device
+        found=found,
+        suite=prompts,
+        model=name or found.folder.name,
+        detector=judge_name,
+        judge=judge_files,
+        device=device,
     ).record()
-    scorer = load_scorer(judge, record.judge, device)
+    scorer = load_scorer(judge_name, judge_files, device)
     with planned_run(run_folder(record, out), record) as planned:
         summary = continue_run(planned, scorer, stage_progress())
     print_result(planned, summary, as_json=as_json)
@@ -168,8 +181,16 @@ def summarise(
         refuse_incomplete(done, summary)
 
 
-def _refuse_options(run: Path, given: list[str]) -> None:
+def _refuse_options(context: typer.Context, run: Path) -> None:
     """A run says itself what it is scored with; another answer would silently not count."""
+    sources = {
+        parameter.opts[0]: context.get_parameter_source(str(parameter.name))
+        for parameter in context.command.params
+        if parameter.name not in {"run", "device"}
+    }
+    given = [
+        option for option, source in sources.items() if source is not None and source.name == "COMMANDLINE"
+    ]
     if given:
         raise UsageError(
             f"{', '.join(given)} cannot be given with a run folder: {run} says itself what it is and how it "

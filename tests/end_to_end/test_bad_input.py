@@ -165,3 +165,16 @@ def test_options_that_a_run_would_ignore(tmp_path: Path) -> None:
     for option in (("--detector", "b"), ("--steps", "4"), ("--images-per-prompt", "2"), ("--json",)):
         assert_one_paragraph(run("score", "a", *option, folder=tmp_path), 2, f"{option[0]} cannot be given")
     assert_one_paragraph(run("score", folder=tmp_path), 2, "--images DIR")
+
+
+def test_the_environment_is_not_an_answer_to_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options set for every command are passed over by a run that does not take them."""
+    monkeypatch.setenv("SELFE_EVAL_STEPS", "4")
+    assert_one_paragraph(run("score", "a", folder=tmp_path), 2, "a is not a run folder")
+
+
+def test_files_of_the_judge_that_are_not_there(tmp_path: Path) -> None:
+    """A weight file with a typo is named before anything is looked at."""
+    for option in ("--detector-weights", "--detector-config", "--color-weights"):
+        result = run("geneval", "--ckpt", "flow-tiny", option, "none.pth", folder=tmp_path)
+        assert_one_paragraph(result, 2, f"{option} none.pth: expected a file or folder")

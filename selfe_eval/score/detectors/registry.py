@@ -22,6 +22,15 @@ def detector_names() -> tuple[str, ...]:
     return tuple(DETECTORS)
 
 
+def detector_for(suite: str) -> str:
+    """The detector that judges a suite where nobody names another: the one its protocol is made of.
+
+    >>> detector_for("geneval"), detector_for("openmoji")
+    ('transformers', 'openmoji')
+    """
+    return "openmoji" if suite.startswith("openmoji") else "transformers"
+
+
 def load_detector(
     name: str, device: str = "cpu", *, weights: Path | None = None, config: Path | None = None
 ) -> Detector:
