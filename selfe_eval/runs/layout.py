@@ -1,12 +1,16 @@
 """Where things lie in a run folder. The only place that spells these names.
 
 run.json                                  what was asked, by whom, with what; written first
+prompts.jsonl                             the metadata lines, where the prompts are rewritten ones
 images.jsonl                              one record an image
 images/steps-004/00017/metadata.jsonl     the official GenEval layout, once per step count
 images/steps-004/00017/samples/0002.png
 scores/geneval.jsonl                      one record a scored image
 scores/geneval.scorer.json                the scorer that gave them
 summary.json                              every number with its interval
+reference/steps-004/results.jsonl         the files that GenEval's own scripts write, for tools made for them
+reference/steps-004/summary.txt
+failures-steps-004.png                    a contact sheet of failed images, where one was asked for
 .lock                                     held while a process works on the run
 """
 
@@ -17,12 +21,16 @@ from pathlib import Path, PurePosixPath
 from selfe_eval.records import ImageKey
 
 RUN_FILE = "run.json"
+PROMPTS_FILE = "prompts.jsonl"
 IMAGES_FILE = "images.jsonl"
 IMAGES_FOLDER = "images"
 SCORES_FOLDER = "scores"
 SAMPLES_FOLDER = "samples"
 METADATA_FILE = "metadata.jsonl"
 SUMMARY_FILE = "summary.json"
+REFERENCE_FOLDER = "reference"
+RESULTS_FILE = "results.jsonl"
+SUMMARY_TEXT_FILE = "summary.txt"
 LOCK_FILE = ".lock"
 PROBE_FILE = ".probe"
 
@@ -52,6 +60,24 @@ def image_path(key: ImageKey) -> PurePosixPath:
     'images/steps-004/00017/samples/0002.png'
     """
     return prompt_folder(key.steps, key.prompt_id) / SAMPLES_FOLDER / f"{key.image_index:04d}.png"
+
+
+def reference_folder(steps: int) -> PurePosixPath:
+    """Folder of the reference's own files for one step count, relative to the run folder.
+
+    >>> str(reference_folder(4))
+    'reference/steps-004'
+    """
+    return PurePosixPath(REFERENCE_FOLDER, steps_folder(steps))
+
+
+def failures_file(steps: int) -> str:
+    """Name of the contact sheet of one step count.
+
+    >>> failures_file(4)
+    'failures-steps-004.png'
+    """
+    return f"failures-{steps_folder(steps)}.png"
 
 
 def scores_path(folder: Path, metric: str) -> Path:
