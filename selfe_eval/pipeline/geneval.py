@@ -13,6 +13,7 @@ from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.protocol import Generator
 from selfe_eval.pipeline.found_images import NO_STEPS, FoundImages, find_images, record_images
 from selfe_eval.pipeline.generate import generate
+from selfe_eval.pipeline.own_prompts import read_prompts
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer, score
@@ -22,7 +23,6 @@ from selfe_eval.report.summary import Summary
 from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.run import Run, RunRecord
 from selfe_eval.runs.spec import RunSpec
-from selfe_eval.suites.registry import load_suite
 
 BATCH_SIZE = 64
 """Images drawn together by default."""
@@ -178,15 +178,14 @@ def suite_of(run: Run) -> Suite:
     """The suite of a run.
 
     Raises:
-        UntrustworthyError: this version's suite of that name has other prompts, or the run covers others than
-            its spec says.
+        UntrustworthyError: the prompts are not those it was planned for, or it covers others than its spec says.
     """
-    suite = load_suite(run.spec.suite)
+    suite = read_prompts(run)
     if suite.sha256 != run.spec.suite_sha256:
         raise UntrustworthyError(
             f"{run.folder} was made for the suite {suite.name} with SHA-256 "
-            f"{run.spec.suite_sha256}, but this version of selfe-eval has {suite.sha256}. Use the "
-            "version that planned it, or start a new run."
+            f"{run.spec.suite_sha256}, but this version of selfe-eval, or the run's own file of rewritten prompts, "
+            f"has {suite.sha256}. Use the version that planned it, restore the file, or start a new run."
         )
     asked = select_prompts(suite, run.spec.limit)
     is_cut = len(asked) < len(suite.prompts)

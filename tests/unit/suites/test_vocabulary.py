@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
 
 import pytest
 
@@ -15,6 +16,16 @@ def test_there_are_eighty_different_classes_in_coco_order() -> None:
     assert len(CLASSES) == len(set(CLASSES)) == 80
     assert (CLASSES[0], CLASSES[79]) == ("person", "toothbrush")
     assert CLASSES[64:67] == ("computer mouse", "tv remote", "computer keyboard")
+
+
+def test_the_classes_are_the_official_file() -> None:
+    """One name a line, the classes hash to object_names.txt of djghosh13/geneval at af4902f."""
+    names = "".join(name + "\n" for name in CLASSES).encode()
+
+    assert (
+        hashlib.sha256(names).hexdigest()
+        == "608f6a0e5c8ca1c7a92b818430141fe268c85b7930b50f4160f1d65893b5bacd"
+    )
 
 
 @pytest.mark.parametrize(
