@@ -29,10 +29,11 @@ def compare(
     from selfe_eval.report.comparison import compare_runs
     from selfe_eval.report.scored_run import read_scored_run
     from selfe_eval.suites.registry import load_suite
+    from selfe_eval.suites.rewritten import base_name
 
     first = read_scored_run(a, allow_partial=allow_partial)
     second = read_scored_run(b, allow_partial=allow_partial)
-    comparison = compare_runs(first, second, load_suite(first.summary.suite))
+    comparison = compare_runs(first, second, load_suite(base_name(first.summary.suite)))
     if as_json:
         from selfe_eval.report.as_json import comparison_document
 

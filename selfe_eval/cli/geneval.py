@@ -32,6 +32,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     ckpt: options.Ckpt,
     steps: options.Steps = "1,2,4,8,50",
     suite: options.SuiteName = None,
+    prompts: options.PromptsFile = None,
     images_per_prompt: options.ImagesPerPrompt = 4,
     limit: options.Limit = None,
     detector: options.DetectorName = None,
@@ -66,6 +67,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
         ckpt=ckpt,
         steps=steps,
         suite=suite,
+        prompts=prompts,
         images_per_prompt=images_per_prompt,
         limit=limit,
         judge=options.Judge(
@@ -84,12 +86,15 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     )
     from selfe_eval.pipeline.geneval import continue_run, load_scorer, refuse_incomplete
     from selfe_eval.pipeline.opening import planned_run, run_folder, see_writable
+    from selfe_eval.pipeline.own_prompts import write_prompts
 
-    record = options.checkpoint_record(request)
+    job = options.checkpoint_job(request)
+    record = job.record()
     folder = run_folder(record, out)
     see_writable(folder, record)
     scorer = load_scorer(record.spec.detector, record.judge, device)
     with planned_run(folder, record) as run:
+        write_prompts(run.folder, job.suite)
         summary = continue_run(run, scorer, stage_progress())
     print_result(run, summary, as_json=as_json)
     refuse_incomplete(run, summary)

@@ -12,7 +12,8 @@ from selfe_eval.errors import UsageError, unknown_name
 from selfe_eval.runs.judge import ColorMode, JudgeOptions
 
 if TYPE_CHECKING:
-    from selfe_eval.runs.run import RunRecord
+    from selfe_eval.pipeline.geneval import CheckpointJob
+    from selfe_eval.records import Suite
 
 Ckpt = Annotated[
     str, typer.Option(metavar="NAME_OR_PATH", help="A bundled name, a folder, or its .safetensors file.")
@@ -20,6 +21,12 @@ Ckpt = Annotated[
 Steps = Annotated[str, typer.Option(help="Step counts, separated by commas.")]
 SuiteName = Annotated[
     str | None, typer.Option(help="The prompts: openmoji or geneval. By default what the checkpoint is for.")
+]
+PromptsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Rewritten prompts: the suite's metadata lines, or a .txt, one a line."
+    ),
 ]
 ImagesPerPrompt = Annotated[int, typer.Option(min=1, help="Images of each prompt at each step count.")]
 Limit = Annotated[
@@ -129,6 +136,8 @@ class Request:
     """Comma-separated step counts."""
     suite: str | None
     """Name of the suite; None for the checkpoint's own."""
+    prompts: Path | None
+    """File of rewritten prompts."""
     images_per_prompt: int
     """Images of each prompt at each step count."""
     limit: int | None
@@ -149,8 +158,8 @@ class Request:
     """Images drawn together."""
 
 
-def checkpoint_record(request: Request) -> RunRecord:
-    """Check everything that was typed, down to the hash of the weights, and plan the run. Imports no torch.
+def checkpoint_job(request: Request) -> CheckpointJob:
+    """Check everything that was typed, down to the hash of the weights. Imports no torch.
 
     Raises:
         UsageError: for the first thing that is wrong.
@@ -158,13 +167,12 @@ def checkpoint_record(request: Request) -> RunRecord:
     from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
     from selfe_eval.generate.overrides import SamplerOverrides
     from selfe_eval.pipeline.geneval import CheckpointJob
-    from selfe_eval.suites.registry import load_suite
 
     steps = parse_steps(request.steps)
     overrides = SamplerOverrides(guidance=request.guidance, eta=request.eta, s_schedule=request.s_schedule)
     judge = request.judge.options()
     checkpoint = find_checkpoint(request.ckpt)
-    suite = load_suite(request.suite or checkpoint.suite or "geneval")
+    suite = asked_suite(request.suite or checkpoint.suite or "geneval", request.prompts)
     detector = request.judge.name_for(suite.name)
     verify_checkpoint(checkpoint)
     return CheckpointJob(
@@ -179,7 +187,20 @@ def checkpoint_record(request: Request) -> RunRecord:
         judge=judge,
         device=request.device,
         batch_size=request.batch_size,
-    ).record()
+    )
+
+
+def asked_suite(name: str, prompts: Path | None) -> Suite:
+    """The suite of this name, with the prompts of a file where there is one.
+
+    Raises:
+        UsageError: there is no such suite, or the file does not fit it.
+    """
+    from selfe_eval.suites.registry import load_suite
+    from selfe_eval.suites.rewritten import rewritten_suite
+
+    suite = load_suite(name)
+    return suite if prompts is None else rewritten_suite(suite, prompts)
 
 
 def parse_steps(text: str) -> tuple[int, ...]:

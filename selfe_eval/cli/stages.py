@@ -23,6 +23,7 @@ def generate(  # noqa: PLR0913 - the parameters are the options
     ckpt: options.Ckpt,
     steps: options.Steps = "1,2,4,8,50",
     suite: options.SuiteName = None,
+    prompts: options.PromptsFile = None,
     images_per_prompt: options.ImagesPerPrompt = 4,
     limit: options.Limit = None,
     detector: options.DetectorName = None,
@@ -48,6 +49,7 @@ def generate(  # noqa: PLR0913 - the parameters are the options
         ckpt=ckpt,
         steps=steps,
         suite=suite,
+        prompts=prompts,
         images_per_prompt=images_per_prompt,
         limit=limit,
         judge=options.Judge(
@@ -67,9 +69,12 @@ def generate(  # noqa: PLR0913 - the parameters are the options
     from selfe_eval.pipeline.generate import generate as draw
     from selfe_eval.pipeline.geneval import load_run_generator, suite_of
     from selfe_eval.pipeline.opening import planned_run, run_folder
+    from selfe_eval.pipeline.own_prompts import write_prompts
 
-    record = options.checkpoint_record(request)
+    job = options.checkpoint_job(request)
+    record = job.record()
     with planned_run(run_folder(record, out), record) as run:
+        write_prompts(run.folder, job.suite)
         draw(run, suite_of(run), lambda: load_run_generator(run), stage_progress())
     typer.echo(str(run.folder))
 
@@ -86,6 +91,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
     suite: Annotated[
         str | None, typer.Option(help="With --images: the prompts they were made for; by default geneval.")
     ] = None,
+    prompts: options.PromptsFile = None,
     steps: Annotated[
         str | None, typer.Option(help="With --images: their step count, for the table; 0 where not said.")
     ] = None,
@@ -123,7 +129,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
     from selfe_eval.pipeline.found_images import NO_STEPS, find_images
     from selfe_eval.pipeline.geneval import FoundImagesJob, continue_run, load_scorer, refuse_incomplete
     from selfe_eval.pipeline.opening import planned_run, run_folder
-    from selfe_eval.suites.registry import load_suite
+    from selfe_eval.pipeline.own_prompts import write_prompts
 
     judge = options.Judge(
         detector=detector,
@@ -132,11 +138,11 @@ def score(  # noqa: PLR0913 - the parameters are the options
         color_weights=color_weights,
         color_mode=color_mode,
     )
-    prompts = load_suite(suite or "geneval")
-    judge_name, judge_files = judge.name_for(prompts.name), judge.options()
+    asked = options.asked_suite(suite or "geneval", prompts)
+    judge_name, judge_files = judge.name_for(asked.name), judge.options()
     found = find_images(
         images,
-        prompts,
+        asked,
         steps=NO_STEPS if steps is None else options.parse_one_step_count(steps),
         images_per_prompt=images_per_prompt,
     )
@@ -145,7 +151,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
         found.refuse_incomplete()
     record = FoundImagesJob(
         found=found,
-        suite=prompts,
+        suite=asked,
         model=name or found.folder.name,
         detector=judge_name,
         judge=judge_files,
@@ -153,6 +159,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
     ).record()
     scorer = load_scorer(judge_name, judge_files, device)
     with planned_run(run_folder(record, out), record) as planned:
+        write_prompts(planned.folder, asked)
         summary = continue_run(planned, scorer, stage_progress())
     print_result(planned, summary, as_json=as_json)
     if not allow_partial:

@@ -82,5 +82,8 @@ class RunSpec:
 
     def folder_name(self) -> str:
         """Name of the default run folder: the same command finds the same folder again."""
-        model = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.model).strip(".-") or "model"
-        return f"{self.suite}-{model}-{self.sha256[:8]}"
+        return f"{_file_name(self.suite)}-{_file_name(self.model) or 'model'}-{self.sha256[:8]}"
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip(".-")
