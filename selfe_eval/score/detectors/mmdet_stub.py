@@ -13,13 +13,14 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from selfe_eval.errors import UsageError
 
@@ -36,7 +37,7 @@ def import_mmdet() -> dict[str, str]:
     Raises:
         UsageError: A package is missing, or the installed versions do not work together.
     """
-    with _without_import_warnings():
+    with _without_known_warnings():
         try:
             if importlib.util.find_spec(OPERATORS) is None:
                 sys.modules[OPERATORS] = _StubOperators(OPERATORS)
@@ -50,12 +51,30 @@ def import_mmdet() -> dict[str, str]:
                 "Install them with `pip install 'selfe-eval[mmdet]'`, or use --detector transformers, which runs "
                 "the same weights without mmdet."
             ) from error
+        torch.meshgrid(
+            torch.zeros(1)
+        )  # as mmdet calls it; torch warns of it once in a process, and here unheard
     attention.IS_CUDA_AVAILABLE = False  # type: ignore[attr-defined]  # plain PyTorch on every device
     is_stub = isinstance(sys.modules.get(OPERATORS), _StubOperators)
     return {
         **{module.__name__: str(module.__version__) for module in modules},
         "mmcv_operators": "stub" if is_stub else "compiled",
     }
+
+
+def build_model(config: Mapping[str, Any]) -> nn.Module:
+    """Build the network that the ``model`` part of an mmdet configuration describes, with fresh weights.
+
+    Raises:
+        UsageError: mmdet is not installed.
+    """
+    import_mmdet()
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
+
+    with _without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
+        model: nn.Module = MODELS.build(config)
+    return model
 
 
 class _StubOperators(ModuleType):
@@ -97,9 +116,11 @@ class _StubOperators(ModuleType):
 
 
 @contextmanager
-def _without_import_warnings() -> Iterator[None]:
-    """Silence what these packages say about themselves when imported; a user can do nothing about it."""
+def _without_known_warnings() -> Iterator[None]:
+    """Silence what these packages say about their own code; a user can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "``MultiScaleDeformableAttention`` has been moved", ImportWarning)
         warnings.filterwarnings("ignore", "'pkgutil.find_loader' is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The arguments `dropout` in MultiheadAttention", DeprecationWarning)
+        warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
         yield
