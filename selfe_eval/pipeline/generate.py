@@ -61,7 +61,7 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
     """
     records = read_images(run.images_file)
     intact = intact_keys(run.folder, records)
-    planned = batches(run.record)
+    planned = batches(run.record, run.spec.batch_size)
     missing = [batch for batch in planned if not intact.issuperset(batch.keys)]
     num_missing = sum(len(batch.keys) for batch in missing)
     total = sum(len(batch.keys) for batch in planned)

@@ -16,12 +16,12 @@ from selfe_eval.runs.run import RunRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Images that are drawn together, whether they are needed or not."""
+    """Images that are drawn, or judged, together, whether all of them are needed or not."""
 
     steps: int
     """Number of sampling steps."""
     keys: tuple[ImageKey, ...]
-    """At most ``batch_size`` of them, all of this step count."""
+    """Consecutive images of the plan, all of this step count."""
 
 
 def select_prompts(suite: Suite, limit: int | None) -> tuple[int, ...]:
@@ -62,9 +62,13 @@ def planned_keys(record: RunRecord) -> list[ImageKey]:
     ]
 
 
-def batches(record: RunRecord) -> list[Batch]:
-    """Every batch of a run, in the order they are drawn."""
-    size = record.spec.batch_size
+def batches(record: RunRecord, size: int) -> list[Batch]:
+    """Every batch of a run, in the order of the plan.
+
+    Args:
+        record: The run.
+        size: Images in a batch; the last one of a step count may have fewer.
+    """
     keys = planned_keys(record)
     found = []
     for steps in record.spec.steps:

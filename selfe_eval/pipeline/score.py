@@ -3,24 +3,23 @@
 A score belongs to the bytes it was given for and to the scorer that gave it: where the image or the scorer's
 description has changed, the score is stale and the image is judged again. An image that cannot be read gets a
 null with the reason, never a zero, and is tried again the next time.
+
+Batches are planned, as they are for drawing: rounding depends on what is judged together. A batch of which any
+score is missing is judged again whole, and only missing records are appended.
 """
 
 from __future__ import annotations
 
-import io
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from selfe_eval import provenance
-from selfe_eval.pipeline.plan import planned_keys
+from selfe_eval.pipeline.plan import batches
 from selfe_eval.pipeline.progress import Progress
+from selfe_eval.pipeline.read_ahead import Tray, Unreadable, one_ahead, trays
 from selfe_eval.records import ImageKey, Prompt, ScoredObject, Suite
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
@@ -32,7 +31,7 @@ from selfe_eval.runs.scores import ScoreRecord, read_scores
 from selfe_eval.score.detectors.protocol import RgbImages
 
 BATCH_SIZE = 64
-"""Images handed to the scorer, and recorded, together; rounding aside, it changes no score."""
+"""Images of a planned batch: judged together (large ones in parts) and recorded together."""
 
 
 class Judgement(Protocol):
@@ -76,15 +75,6 @@ class Scorer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Readable:
-    """An image whose bytes are what its record says, decoded."""
-
-    key: ImageKey
-    sha256: str
-    pixels: NDArray[np.uint8]
-
-
 def scorer_id(scorer: Scorer) -> str:
     """First 16 digits of the hash of the scorer's description."""
     return provenance.json_sha256(scorer.describe())[:16]
@@ -107,22 +97,29 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
     path.parent.mkdir(exist_ok=True)
     identity = scorer_id(scorer)
     images = read_images(run.images_file)
-    planned = [images[key] for key in planned_keys(run.record) if key in images]
     _drop_stale(path, images, identity)
     atomic_write_json(layout.scorer_path(run.folder, METRIC), scorer.describe())
-    scored = read_scores(path)
-    missing = [image for image in planned if image.key not in scored]
+    scored = set(read_scores(path))
+    planned = _planned_images(run, images)
+    missing = [batch for batch in planned if not scored.issuperset(image.key for image in batch)]
+    num_planned, num_missing = (sum(map(len, group)) for group in (planned, missing))
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
-    with progress.stage("score", total=len(planned), done=len(planned) - len(missing)) as advance:
-        if missing:
-            attempt = provenance.attempt(stage="score")
-            run = run.update(status="started", attempts=(*run.record.attempts, attempt))
-        for start in range(0, len(missing), BATCH_SIZE):
-            batch = missing[start : start + BATCH_SIZE]
-            judged = _judge(run.folder, batch, prompts, scorer, identity)
-            append_records(path, [record.as_json() for record in judged])
-            advance(len(batch), f"{batch[-1].key.steps} steps")
+    with progress.stage("score", total=num_planned, done=num_planned - num_missing) as advance:
+        if not missing:
+            return run
+        attempt = provenance.attempt(stage="score")
+        run = run.update(status="started", attempts=(*run.record.attempts, attempt))
+        for judged in _judged_batches(run.folder, missing, prompts, scorer, identity):
+            append_records(path, [record.as_json() for record in judged if record.key not in scored])
+            advance(len(judged), f"{judged[-1].key.steps} steps")
     return run
+
+
+def _planned_images(run: Run, images: Mapping[ImageKey, ImageRecord]) -> list[list[ImageRecord]]:
+    """The images to judge, in batches that follow from the plan and from which images there are."""
+    planned = batches(run.record, BATCH_SIZE)
+    present = [[images[key] for key in batch.keys if key in images] for batch in planned]
+    return [batch for batch in present if batch]
 
 
 def is_valid(record: ScoreRecord, image: ImageRecord | None, identity: str) -> bool:
@@ -142,47 +139,46 @@ def _drop_stale(path: Path, images: Mapping[ImageKey, ImageRecord], identity: st
         rewrite_journal(path, [record.as_json() for record in valid])
 
 
-def _judge(
-    folder: Path, batch: Sequence[ImageRecord], prompts: Mapping[int, Prompt], scorer: Scorer, identity: str
-) -> list[ScoreRecord]:
-    """Score records in the order of the batch; images of different sizes are judged apart."""
-    records: dict[ImageKey, ScoreRecord] = {}
-    by_shape: dict[tuple[int, ...], list[_Readable]] = defaultdict(list)
-    for image in batch:
-        found = _read(folder, image, identity)
-        if isinstance(found, ScoreRecord):
-            records[image.key] = found
-        else:
-            by_shape[found.pixels.shape].append(found)
-    for readable in by_shape.values():
-        pixels = RgbImages(pixels=np.stack([image.pixels for image in readable]))
-        judged = scorer.score(pixels, [prompts[image.key.prompt_id] for image in readable])
-        for source, judgement in zip(readable, judged, strict=True):
-            records[source.key] = _record(source, judgement, identity)
-    return [records[image.key] for image in batch]
+def _judged_batches(
+    folder: Path,
+    images: Sequence[Sequence[ImageRecord]],
+    prompts: Mapping[int, Prompt],
+    scorer: Scorer,
+    identity: str,
+) -> Iterator[list[ScoreRecord]]:
+    """The score records of each batch, in the order of its keys."""
+    records: list[ScoreRecord] = []
+    with contextlib.closing(one_ahead(trays(folder, images))) as coming:
+        for tray in coming:
+            records += _judged(tray, prompts, scorer, identity)
+            if tray.ends_batch:
+                yield sorted(records, key=lambda record: record.key)
+                records = []
+            del tray  # its pixels are gone before those of the next but one are made
 
 
-def _read(folder: Path, image: ImageRecord, identity: str) -> _Readable | ScoreRecord:
-    """The decoded image, or a record that says why there is none."""
-    path = folder / image.path
-    sha256 = None
-    try:
-        content = path.read_bytes()
-        sha256 = provenance.bytes_sha256(content)
-        if sha256 == image.sha256:
-            return _Readable(key=image.key, sha256=sha256, pixels=_decode(content))
-        reason = f"unscored: the file has SHA-256 {sha256}, but its record says {image.sha256}"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = f"unscored: the file cannot be read as an image ({type(error).__name__}: {error})"
-    return ScoreRecord(key=image.key, correct=None, reason=reason, image_sha256=sha256, scorer=identity)
+def _judged(
+    tray: Tray, prompts: Mapping[int, Prompt], scorer: Scorer, identity: str
+) -> Iterator[ScoreRecord]:
+    for stack in tray.stacks:
+        judged = scorer.score(stack.pixels, [prompts[image.key.prompt_id] for image in stack.images])
+        for image, judgement in zip(stack.images, judged, strict=True):
+            yield _record(image, judgement, identity)
+    for unreadable in tray.unreadable:
+        yield _unscored(unreadable, identity)
 
 
-def _decode(content: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+def _unscored(unreadable: Unreadable, identity: str) -> ScoreRecord:
+    return ScoreRecord(
+        key=unreadable.image.key,
+        correct=None,
+        reason=f"unscored: {unreadable.reason}",
+        image_sha256=unreadable.sha256,
+        scorer=identity,
+    )
 
 
-def _record(image: _Readable, judgement: Judgement, identity: str) -> ScoreRecord:
+def _record(image: ImageRecord, judgement: Judgement, identity: str) -> ScoreRecord:
     return ScoreRecord(
         key=image.key,
         correct=None if judgement.correct is None else bool(judgement.correct),

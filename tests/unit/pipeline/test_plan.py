@@ -35,8 +35,8 @@ def test_a_limit_below_one_is_a_usage_error() -> None:
 @given(st.integers(min_value=1, max_value=30), st.integers(min_value=1, max_value=4))
 def test_batches_cover_every_image_once(batch_size: int, images_per_prompt: int) -> None:
     """Batches of any size hold every planned image once, in order, and never mix step counts."""
-    record = small_record(small_suite(), batch_size=batch_size, images_per_prompt=images_per_prompt)
-    planned = batches(record)
+    record = small_record(small_suite(), images_per_prompt=images_per_prompt)
+    planned = batches(record, batch_size)
     assert [key for batch in planned for key in batch.keys] == planned_keys(record)
     assert all(key.steps == batch.steps for batch in planned for key in batch.keys)
     assert all(1 <= len(batch.keys) <= batch_size for batch in planned)
@@ -46,4 +46,4 @@ def test_a_step_count_is_batched_the_same_in_any_company() -> None:
     """Adding a step count to a run changes no batch of the others, hence no bit of their images."""
     alone = small_record(small_suite(), steps=(4,))
     together = small_record(small_suite(), steps=(1, 4))
-    assert batches(alone) == [batch for batch in batches(together) if batch.steps == 4]
+    assert batches(alone, 5) == [batch for batch in batches(together, 5) if batch.steps == 4]
