@@ -1,19 +1,20 @@
 """Which of GenEval's ten colours an object has, asked of a CLIP model with GenEval's own sentences.
 
-The same code serves the bundled tiny model (``local-dir:`` of open_clip) and ViT-L-14-quickgelu with OpenAI's
-weights. open_clip falls back to random weights with a warning and takes QuickGELU weights into a GELU model
-with another; here both are errors.
+The same code serves the bundled tiny model and ViT-L-14 with OpenAI's weights (``color_model.py``).
 
 Source: djghosh13/geneval at af4902f, ``evaluation/evaluate_images.py``, ``color_classification`` (MIT), and
-clip_benchmark 1.4.0, ``zeroshot_classifier``. Unlike there, everything is computed in float32: near ties,
-which 16-bit arithmetic may turn round, are reported by their margin.
+clip_benchmark 1.4.0, ``zeroshot_classifier``. There, one object type of one image is asked at a time, through
+four new worker processes each; here crops of any number of images and classes go through the network together.
+There, networks and the last product are computed in half precision, which makes logits multiples of 1/64 and
+can decide between two colours: that is the mode ``reference``. ``deterministic`` computes in float32.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
-from selfe_eval.errors import UsageError
 from selfe_eval.records import COLORS
-from selfe_eval.resources import checkpoints_dir
-from selfe_eval.score.judge_weights import read_weights
+from selfe_eval.runs.judge import ColorMode, JudgeOptions
+from selfe_eval.score.color_model import (
+    OPENAI,
+    ColorModel,
+    bundled_model,
+    model_from_file,
+    model_from_folder,
+    official_model,
+)
 
 TEMPLATES = (
     "a photo of a {color} {name}",
@@ -39,9 +47,9 @@ TEMPLATES = (
 LOGIT_SCALE = 100.0
 NEAR_TIE = 1 / 64
 """Two best logits closer than this could swap in the reference's 16-bit arithmetic."""
-BUNDLED_FORMAT = "selfe-eval-clip/1"
-BUNDLED_FILE = "open_clip_model.safetensors"
 BATCH_SIZE = 64
+"""Crops that go through the network together."""
+_MAX_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,42 +68,15 @@ class ColorLabel:
 
 
 class ColorClassifier:
-    """A CLIP model with its preprocessing and tokenizer; text classifiers are kept per class name."""
+    """A CLIP model that answers with one of ten colours; text classifiers are kept per class name."""
 
-    def __init__(
-        self,
-        model: Any,
-        preprocess: Callable[[Image.Image], Tensor],
-        tokenizer: Callable[[list[str]], Tensor],
-        *,
-        device: str = "cpu",
-        record: dict[str, Any] | None = None,
-    ) -> None:
-        self._model = model.eval()
-        self._preprocess = preprocess
-        self._tokenizer = tokenizer
+    def __init__(self, model: ColorModel, *, device: str = "cpu", mode: ColorMode = "deterministic") -> None:
+        self._model = model
+        self._network = model.network.eval().to(device)
         self._device = torch.device(device)
-        self._record = record or {}
+        self._mode = mode
         self._text: dict[str, Tensor] = {}
-
-    @classmethod
-    def from_open_clip(
-        cls, name: str, pretrained: str | None = None, *, device: str = "cpu"
-    ) -> ColorClassifier:
-        """Load an open_clip model that has trained weights.
-
-        Args:
-            name: A model name, or ``local-dir:FOLDER`` with ``open_clip_config.json`` and weights.
-            pretrained: A weight tag or file for a model name; not for ``local-dir:``.
-            device: A torch device string.
-
-        Raises:
-            UsageError: No weights, weights of another network, or of another activation function.
-        """
-        with _clip_errors(name, pretrained):
-            model, preprocess, tokenizer = _load(name, pretrained, device)
-        record = {"color_model": name, "color_pretrained": pretrained}
-        return cls(model, preprocess, tokenizer, device=device, record=record)
+        self._threads = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1), "color-crops")
 
     @classmethod
     def bundled(cls, device: str = "cpu", folder: Path | None = None) -> ColorClassifier:
@@ -108,16 +89,16 @@ class ColorClassifier:
         Raises:
             UsageError: The weights are missing or corrupt.
         """
-        folder = folder or checkpoints_dir() / "openmoji-clip"
-        weights = read_weights(folder, expected_format=BUNDLED_FORMAT, file_name=BUNDLED_FILE)
-        with _clip_errors(str(folder), None):
-            model, preprocess, tokenizer = _load(f"local-dir:{folder}", None, device)
-        record = {"color_model": weights.config["name"], "color_weights_sha256": weights.sha256}
-        return cls(model, preprocess, tokenizer, device=device, record=record)
+        return cls(bundled_model(folder), device=device)
 
     def describe(self) -> dict[str, Any]:
-        """Model, weights, sentences and version."""
-        return {**self._record, "templates": list(TEMPLATES), "open_clip": open_clip.__version__}
+        """Model, weights, activation, arithmetic, sentences and version; "variant" if the model is not official."""
+        return {
+            **self._model.record,
+            "color_mode": self._mode,
+            "templates": list(TEMPLATES),
+            "open_clip": open_clip.__version__,
+        }
 
     @torch.inference_mode()
     def classify(self, crops: Sequence[NDArray[np.uint8]], class_names: Sequence[str]) -> list[ColorLabel]:
@@ -130,61 +111,70 @@ class ColorClassifier:
         Returns:
             One label for each crop; equal logits go to the earlier colour.
         """
+        pixels = list(self._threads.map(self._prepare, crops))
         labels: list[ColorLabel] = []
         for start in range(0, len(crops), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
-            labels += self._classify_batch(crops[part], class_names[part])
+            labels += [_label(row) for row in self._logits(pixels[part], class_names[part]).cpu().numpy()]
         return labels
 
-    def _classify_batch(
-        self, crops: Sequence[NDArray[np.uint8]], class_names: Sequence[str]
-    ) -> list[ColorLabel]:
-        pixels = torch.stack([self._preprocess(Image.fromarray(crop)) for crop in crops]).to(self._device)
-        features = self._model.encode_image(pixels, normalize=True).float()
+    def _prepare(self, crop: NDArray[np.uint8]) -> Tensor:
+        return self._model.preprocess(Image.fromarray(crop))
+
+    def _logits(self, pixels: Sequence[Tensor], class_names: Sequence[str]) -> Tensor:
+        """100 x cosine between N crops and the ten colours of their classes: (N, 10) float32."""
         texts = torch.stack([self._text_classifier(name) for name in class_names])
-        logits = LOGIT_SCALE * torch.einsum("bd,bcd->bc", features, texts)
-        return [_label(row) for row in logits.cpu().numpy()]
+        with self._arithmetic():
+            features = _unit(self._network.encode_image(torch.stack(list(pixels)).to(self._device)))
+            return torch.einsum("nd,ncd->nc", LOGIT_SCALE * features, texts).float()
 
     def _text_classifier(self, class_name: str) -> Tensor:
-        """Unit vectors of the ten colours for one class: (10, D)."""
+        """Unit vectors of the ten colours for one class: (10, D) float32."""
         if class_name not in self._text:
             sentences = [
                 template.format(color=color, name=class_name) for color in COLORS for template in TEMPLATES
             ]
-            tokens = self._tokenizer(sentences).to(self._device)
-            features = self._model.encode_text(tokens, normalize=True).float()
-            mean = features.unflatten(0, (len(COLORS), len(TEMPLATES))).mean(dim=1)
-            self._text[class_name] = torch.nn.functional.normalize(mean, dim=-1)
+            with self._arithmetic():
+                features = _unit(self._network.encode_text(self._model.tokenizer(sentences).to(self._device)))
+            self._text[class_name] = _unit(features.unflatten(0, (len(COLORS), len(TEMPLATES))).mean(dim=1))
         return self._text[class_name]
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        """Half precision for networks and products, or float32 without the GPU's shorter TF32."""
+        if self._mode == "reference":
+            return torch.autocast(self._device.type, dtype=torch.float16)
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def load_color_classifier(detector_name: str, judge: JudgeOptions, device: str = "cpu") -> ColorClassifier:
+    """Load the colour model that goes with a detector, or the one a caller named.
+
+    Args:
+        detector_name: The bundled detector has a bundled colour model; all others are asked with GenEval's own.
+        judge: ``color_weights`` (None, "openai", a weight file of ViT-L-14 or an open_clip folder), ``color_mode``.
+        device: A torch device string.
+
+    Raises:
+        UsageError: Weights that are missing, unsafe, another network's, or not to be had.
+    """
+    return ColorClassifier(_model(detector_name, judge.color_weights), device=device, mode=judge.color_mode)
+
+
+def _model(detector_name: str, color_weights: str | None) -> ColorModel:
+    if color_weights is None:
+        return bundled_model() if detector_name == "openmoji" else official_model()
+    if color_weights == OPENAI:
+        return official_model()
+    path = Path(color_weights)
+    return model_from_folder(path) if path.is_dir() else model_from_file(path)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Rows of length one, in float32: CUDA's autocast takes norms in float32, the CPU's would not."""
+    return functional.normalize(vectors.float(), dim=-1)
 
 
 def _label(logits: NDArray[np.float32]) -> ColorLabel:
     best = int(np.argmax(logits))
     second = float(np.max(np.delete(logits, best)))
     return ColorLabel(color=COLORS[best], margin=float(logits[best]) - second)
-
-
-def _load(name: str, pretrained: str | None, device: str) -> tuple[Any, Any, Any]:
-    """Model, validation transform and tokenizer; never with random weights."""
-    model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=pretrained, device=device)
-    return model, preprocess, open_clip.get_tokenizer(name)
-
-
-@contextmanager
-def _clip_errors(name: str, pretrained: str | None) -> Iterator[None]:
-    """Turn open_clip's exceptions, and its warning about QuickGELU, into one paragraph."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="QuickGELU mismatch", category=UserWarning)
-            yield
-    except UserWarning as warning:
-        raise UsageError(
-            f"The colour model {name!r} has another activation function than the weights {pretrained!r} "
-            f"were trained with ({warning}). Use the -quickgelu variant: the scores would be silently "
-            "wrong."
-        ) from warning
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"The colour model {name!r} with weights {pretrained!r} could not be loaded with trained "
-            f"weights: {error} A judge with random weights would still print a score, so this stops."
-        ) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from selfe_eval.records import Prompt, ScoredObject
 from selfe_eval.runs.judge import JudgeOptions
-from selfe_eval.score.colors import ColorClassifier, ColorLabel
+from selfe_eval.score.colors import ColorClassifier, ColorLabel, load_color_classifier
 from selfe_eval.score.detectors.protocol import Detections, Detector, RgbImages
 from selfe_eval.score.detectors.registry import load_detector
 from selfe_eval.score.geneval.crops import masked_crop
@@ -161,7 +161,7 @@ def build_scorer(
     detector = load_detector(
         detector_name, device, weights=_path(judge.detector_weights), config=_path(judge.detector_config)
     )
-    return GenEvalScorer(detector, ColorClassifier.bundled(device))
+    return GenEvalScorer(detector, load_color_classifier(detector_name, judge, device))
 
 
 def _path(name: str | None) -> Path | None:

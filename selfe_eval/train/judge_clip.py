@@ -26,7 +26,8 @@ from torch.nn import functional
 
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.records import COLORS, RELATIONS
-from selfe_eval.score.colors import BUNDLED_FILE, BUNDLED_FORMAT, TEMPLATES
+from selfe_eval.score.color_model import BUNDLED_FILE, BUNDLED_FORMAT
+from selfe_eval.score.colors import TEMPLATES
 from selfe_eval.score.geneval.crops import masked_crop
 from selfe_eval.score.judge_weights import write_weights
 from selfe_eval.suites.vocabulary import CLASSES, plural

@@ -1,0 +1,129 @@
+"""The tensors of a CLIP weight file, read without running anything that the file may contain.
+
+Taken: safetensors, and what ``torch.load(weights_only=True)`` reads. OpenAI published ``ViT-L-14.pt`` as a
+TorchScript archive, which is a program: torch and open_clip refuse it in the safe mode. That one file is known
+by its hash and is taken; any other archive of its kind is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from selfe_eval.errors import UsageError
+
+OPENAI_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+"""OpenAI's ``ViT-L-14.pt``; the published address holds it."""
+OPENAI_URL = f"https://openaipublic.azureedge.net/clip/models/{OPENAI_SHA256}/ViT-L-14.pt"
+_NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""Numbers that OpenAI's archive keeps among its tensors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipFile:
+    """A weight file, read into memory."""
+
+    path: Path
+    """Where it came from."""
+    sha256: str
+    """Of the file."""
+    tensors: Mapping[str, Tensor]
+    """open_clip's names to tensors, as stored."""
+
+    def load_into(self, network: nn.Module, name: str) -> None:
+        """Fill a network, converting to its precision; every name and shape must agree.
+
+        Args:
+            network: Gets the weights.
+            name: What to call it in the error.
+
+        Raises:
+            UsageError: The file holds another network, or half of one.
+        """
+        wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
+        found = {key: tensor.shape for key, tensor in self.tensors.items()}
+        wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+        if wrong:
+            raise UsageError(
+                f"{self.path} does not hold the weights of {name}: {len(wrong)} of {len(wanted)} tensors are "
+                f"missing, unknown or of another shape, {wrong[0]!r} first. Expected open_clip's own names, "
+                "as in its hub repositories and in OpenAI's ViT-L-14.pt."
+            )
+        network.load_state_dict(dict(self.tensors))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset({OPENAI_SHA256})) -> ClipFile:
+    """Read a weight file.
+
+    Args:
+        path: ``.safetensors``, a torch file of tensors, or a TorchScript archive.
+        trusted: SHA-256 of the archives that may be opened.
+
+    Raises:
+        UsageError: There is no such file, it is not readable safely, or it holds no tensors.
+    """
+    if not path.is_file():
+        raise UsageError(f"Expected a weight file of the colour model at {path}: there is none.")
+    sha256 = file_sha256(path)
+    try:
+        content = _read(path, sha256 in trusted)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{path} cannot be read as weights of a colour model ({reason}). Expected a "
+            "safetensors file, or a torch file that holds nothing but tensors; other pickles can run code and "
+            "are never opened. The file may be damaged: get it again, or save its tensors as safetensors."
+        ) from error
+    return ClipFile(path=path, sha256=sha256, tensors=_tensors(content, path))
+
+
+def _read(path: Path, is_trusted: bool) -> Any:  # noqa: FBT001 - one answer, asked once
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if not _is_torchscript(path):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    if not is_trusted:
+        raise UsageError(
+            f"{path} is a TorchScript archive, which is a program and not only weights. The only one that is "
+            f"opened is OpenAI's ViT-L-14.pt with SHA-256 {OPENAI_SHA256} (from {OPENAI_URL}), and this file "
+            "is another one, or a damaged download. Get that file, or save your weights as safetensors."
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated", category=FutureWarning)
+        return torch.jit.load(path, map_location="cpu").state_dict()
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, also where open_clip's training wrapped them twice."""
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path} should hold tensors by name and holds a {type(content).__name__}.")
+    named = {str(key).removeprefix("module."): value for key, value in content.items()}
+    return {
+        key: value for key, value in named.items() if isinstance(value, Tensor) and key not in _NOT_WEIGHTS
+    }
