@@ -37,7 +37,7 @@ def _measured(run: str, summary: Summary) -> list[list[_Cell]]:
         overall = row.overall
         low, high = overall.ci or (None, None)
         tasks = [row.tasks[task].value if task in row.tasks else None for task in TASKS]
-        named: list[_Cell] = [summary.model, summary.suite, METRIC, row.steps, row.nfe, "measured"]
+        named: list[_Cell] = [summary.model, summary.suite, summary.metric, row.steps, row.nfe, "measured"]
         numbers: list[_Cell] = [overall.value, overall.se, low, high]
         counts: list[_Cell] = [overall.n, overall.n_unscored, overall.n_clusters]
         rows.append([*named, summary.partial, *numbers, *counts, *tasks, row.seconds_per_image, run])

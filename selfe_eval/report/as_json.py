@@ -27,6 +27,7 @@ def geneval_document(summary: Summary, *, run: str) -> dict[str, Any]:
         "run": run,
         "suite": summary.suite,
         "partial": summary.partial,
+        "scorer": dict(summary.scorer),
         "rows": [_measured_row(summary, row) for row in summary.rows],
         "verdict": _verdict(summary),
     }
@@ -61,7 +62,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "metrics": [
             {
-                "metric": METRIC,
+                "metric": comparison.metric,
                 "steps": row.steps,
                 "delta": row.overall.delta,
                 "se": row.overall.se,
@@ -79,13 +80,17 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 def _measured_row(summary: Summary, row: Row) -> dict[str, Any]:
     document = {
         "model": summary.model,
-        "metric": METRIC,
+        "metric": summary.metric,
         "steps": row.steps,
         "nfe": row.nfe,
         "source": "measured",
         "overall": _estimate(row.overall),
         "tasks": {name: _estimate(task) for name, task in row.tasks.items()},
         "seconds_per_image": row.seconds_per_image,
+        "per_prompt": {name: _estimate(share) for name, share in row.per_prompt.items()},
+        "reasons": dict(row.reasons),
+        "sensitivity": None if row.sensitivity is None else asdict(row.sensitivity),
+        "near_ties": asdict(row.near_ties),
     }
     if row.seen is not None and row.unseen is not None:
         document |= {"seen": _estimate(row.seen), "unseen": _estimate(row.unseen)}
@@ -103,7 +108,7 @@ def _pair(pair: tuple[Any, Any] | None) -> list[Any] | None:
 def _verdict(summary: Summary) -> dict[str, Any]:
     verdict = summary.verdict
     return {
-        "metric": METRIC,
+        "metric": summary.metric,
         "outcome": verdict.outcome,
         "delta": verdict.delta,
         "drawdown_lower": verdict.drawdown_lower,

@@ -53,6 +53,8 @@ class ComparisonRow:
 class Comparison:
     """B against A."""
 
+    metric: str
+    """What is compared; A's where the two have not the same."""
     rows: tuple[ComparisonRow, ...]
     """By ascending step count; empty where the runs cannot be compared."""
     outcome: Outcome
@@ -75,7 +77,7 @@ def compare_runs(a: ScoredRun, b: ScoredRun, suite: Suite, *, delta: float = DEL
     if not reason and not prompts:
         reason = "They have no prompt in common."
     if reason:
-        return Comparison(rows=(), outcome="not_comparable", reason=reason)
+        return Comparison(metric=a.summary.metric, rows=(), outcome="not_comparable", reason=reason)
     steps = sorted(_steps(a.summary) & _steps(b.summary))
     differences = [_differences(a, b, prompts, count) for count in steps]
     adjusted = _adjusted([overall for overall, _ in differences])
@@ -86,12 +88,13 @@ def compare_runs(a: ScoredRun, b: ScoredRun, suite: Suite, *, delta: float = DEL
         for count, (overall, tasks), p in zip(steps, differences, adjusted, strict=True)
     )
     outcome, reason = _decide(rows, delta)
-    return Comparison(rows=rows, outcome=outcome, reason=reason)
+    return Comparison(metric=a.summary.metric, rows=rows, outcome=outcome, reason=reason)
 
 
 def not_comparable(a: Summary, b: Summary) -> str:
     """Why two runs cannot be compared; empty if they can."""
     facts = [
+        ("metric", a.metric, b.metric),
         ("suite", a.suite, b.suite),
         ("prompts of the suite (sha256)", a.suite_sha256[:12], b.suite_sha256[:12]),
         ("detector", a.detector, b.detector),

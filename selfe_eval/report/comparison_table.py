@@ -10,7 +10,7 @@ from rich.text import Text
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
 from selfe_eval.report.comparison import Comparison, ComparisonRow
-from selfe_eval.report.summary import Summary
+from selfe_eval.report.summary import METRIC, Summary
 
 _COLORS = {
     "better": "green",
@@ -28,7 +28,8 @@ def print_comparison(comparison: Comparison, a: Summary, b: Summary, console: Co
     console.print(Text(f"A: {_named(a)}"))
     console.print(Text(f"B: {_named(b)}"))
     if comparison.rows:
-        console.print(Text("GenEval in per cent; B - A and its interval in percentage points, paired:"))
+        name = "GenEval" if comparison.metric == METRIC else comparison.metric
+        console.print(Text(f"{name} in per cent; B - A and its interval in percentage points, paired:"))
         console.print(_overall_table(comparison, a, b))
         console.print(Text("B - A by task (intervals not adjusted for looking at six tasks):"))
         console.print(_task_table(comparison.rows))

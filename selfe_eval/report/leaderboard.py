@@ -1,6 +1,6 @@
 """The leaderboard in a terminal: measured rows with intervals, below a rule what papers print, and verdicts.
 
-Nothing is ranked. Runs that were not measured alike (another suite or another scorer) never share a
+Nothing is ranked. Runs that were not measured alike (another metric, suite or scorer) never share a
 table. Published rows are dimmed, carry a dagger and no interval.
 """
 
@@ -18,7 +18,8 @@ from selfe_eval.records import TASKS
 from selfe_eval.report import cells
 from selfe_eval.report.published import PublishedRow
 from selfe_eval.report.sentences import verdict_sentence, verdict_word
-from selfe_eval.report.summary import Row, Summary
+from selfe_eval.report.summary import METRIC, Row, Summary
+from selfe_eval.suites.rewritten import is_rewritten
 
 WIDE_COLUMNS = 118
 """From this width on tasks carry their own intervals, and the overall score a bar."""
@@ -51,7 +52,7 @@ def print_leaderboard(
         last = index == len(groups) - 1
         for line in _caption(group[0]):
             console.print(line)
-        for columns in _layout(console.width):
+        for columns in _layout(console.width, score_heading(group[0])):
             console.print(_table(columns, group, published if last else ()))
         for summary in group:
             for line in _verdict_lines(summary):
@@ -61,21 +62,33 @@ def print_leaderboard(
 
 
 def measured_alike(summaries: Sequence[Summary]) -> list[list[Summary]]:
-    """The runs by suite, scorer and completeness, in order of first appearance."""
-    groups: dict[tuple[str, str, bool], list[Summary]] = {}
+    """The runs by metric, suite, scorer and completeness, in order of first appearance."""
+    groups: dict[tuple[str | bool, ...], list[Summary]] = {}
     for summary in summaries:
-        key = (summary.suite_sha256, summary.scorer_sha256, summary.partial)
+        key = (summary.metric, summary.suite, summary.suite_sha256, summary.scorer_sha256, summary.partial)
         groups.setdefault(key, []).append(summary)
     return list(groups.values())
 
 
 def caption(summary: Summary) -> str:
-    """What the numbers of this run and its like are."""
-    return (
-        f"GenEval on the suite {summary.suite} ({summary.suite_sha256[:8]}), judged by the detector "
-        f"{summary.detector} ({summary.scorer_sha256[:8]}): per cent of images correct, mean over six tasks. "
+    """What the numbers of this run and its like are, and what they are not."""
+    is_official = summary.metric == METRIC
+    text = (
+        f"{'GenEval' if is_official else summary.metric} on the suite {summary.suite} "
+        f"({summary.suite_sha256[:8]}), judged by the detector {summary.detector} "
+        f"({summary.scorer_sha256[:8]}): per cent of images correct, mean over six tasks. "
         "± is half of a 95 % interval, clustered by prompt."
     )
+    if not is_official:
+        text += " The judge is not GenEval's own: compare with nothing published as GenEval."
+    if is_rewritten(summary.suite):
+        text += " The prompts are rewritten: compare with no score of the official ones."
+    return text
+
+
+def score_heading(summary: Summary) -> str:
+    """Heading of the column of overall scores: only the metric itself is called GenEval."""
+    return "GenEval" if summary.metric == METRIC else "score"
 
 
 PARTIAL_NOTE = (
@@ -110,12 +123,12 @@ def _footnotes(published: Sequence[PublishedRow]) -> list[Text]:
     return [Text(note, style="dim") for note in published_note(published)]
 
 
-def _layout(width: int) -> list[list[_Column]]:
+def _layout(width: int, heading: str) -> list[list[_Column]]:
     """The tables to print, each as its columns."""
     steps = _Column("steps", lambda row: str(row.steps), lambda row: str(row.steps))
     nfe = _Column("NFE", lambda row: cells.DASH if row.nfe is None else str(row.nfe), lambda _: "")
     overall = _Column(
-        "GenEval", lambda row: cells.value_and_half_width(row.overall), lambda row: cells.percent(row.overall)
+        heading, lambda row: cells.value_and_half_width(row.overall), lambda row: cells.percent(row.overall)
     )
     time = _Column("s/img", lambda row: cells.seconds(row.seconds_per_image), lambda _: "")
     images = _Column("n", lambda row: cells.images(row.overall), lambda _: "")

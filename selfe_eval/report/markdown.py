@@ -13,6 +13,7 @@ from selfe_eval.report.leaderboard import (
     measured_alike,
     published_name,
     published_note,
+    score_heading,
     unscored_sentence,
 )
 from selfe_eval.report.published import PublishedRow
@@ -20,7 +21,6 @@ from selfe_eval.report.sentences import verdict_sentence, verdict_word
 from selfe_eval.report.summary import Row, Summary
 
 _TASK_HEADINGS = tuple(task.replace("_", " ") for task in TASKS)
-_MEASURED = ("model", "steps", "NFE", "GenEval", *_TASK_HEADINGS, "s/image", "n")
 _PUBLISHED = ("model", "steps", "GenEval", *_TASK_HEADINGS)
 
 
@@ -32,7 +32,8 @@ def leaderboard_markdown(summaries: Sequence[Summary], published: Sequence[Publi
             blocks.append(f"**{PARTIAL_NOTE}**")
         blocks.append(caption(group[0]))
         rows = [_measured_row(summary, row) for summary in group for row in summary.rows]
-        blocks.append(markdown_table(_MEASURED, rows))
+        headings = ("model", "steps", "NFE", score_heading(group[0]), *_TASK_HEADINGS, "s/image", "n")
+        blocks.append(markdown_table(headings, rows))
         blocks.append("\n".join(_verdict(summary) for summary in group))
     if published:
         blocks.append(markdown_table(_PUBLISHED, [_published_row(row) for row in published]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,12 @@ class ImageOutcome:
     """The score, or None where the scorer could give none."""
     reason: str
     """Empty if correct; else what was expected and found, one sentence a line."""
+    correct_at: Mapping[float, bool] = field(default_factory=dict)
+    """Threshold of its task -> what the verdict would be there; empty where that is not known."""
+    num_colors: int = 0
+    """How many colours decided the verdict."""
+    near_ties: int = 0
+    """How many of them rounding could have decided otherwise."""
 
 
 def outcome_panel(

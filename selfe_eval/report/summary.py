@@ -18,21 +18,33 @@ from selfe_eval.errors import UntrustworthyError
 from selfe_eval.provenance import json_sha256
 from selfe_eval.records import ImageKey, Prompt, Suite
 from selfe_eval.report.outcomes import ImageOutcome, outcome_panel, scored_at
+from selfe_eval.report.per_prompt import per_prompt_estimates
 from selfe_eval.report.reasons import reason_histogram
+from selfe_eval.report.sensitivity import Sensitivity, sensitivity
 from selfe_eval.runs.run import RunRecord
 from selfe_eval.stats.drawdown import MonotonicityVerdict, drawdown_verdict
 from selfe_eval.stats.estimate import METHOD, Estimate, macro_estimate, task_estimates
 from selfe_eval.stats.panel import Panel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of ``summary.json``. Another number is refused, never guessed at."""
 
 METRIC = "geneval"
-"""Name of the metric in every document."""
+"""Name of the metric with its own judge, and of the journal of scores; see `metric_name`."""
 
 _NOT_PROTOCOL = frozenset({"device", "torch"})
 """Keys of a scorer's description that may differ between two runs that are still comparable. The version of
 open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearTies:
+    """How much rests on colours that rounding could have decided otherwise."""
+
+    images: int
+    """Number of scored images with such a colour."""
+    of: int
+    """Number of scored images whose verdict asked for a colour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +67,12 @@ class Row:
     """Median wall time of an image, generation only, warm-up left out; None where unknown."""
     reasons: Mapping[str, int]
     """Number of failed images by kind of reason."""
+    per_prompt: Mapping[str, Estimate]
+    """``any``, ``mean`` and ``all``: see `per_prompt_estimates`."""
+    sensitivity: Sensitivity | None
+    """The scores at other thresholds; None where they are not known."""
+    near_ties: NearTies
+    """Colours that could have come out otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +93,8 @@ class Summary:
     """Planned images of each prompt at each step count."""
     detector: str
     """Registry name of the detector."""
-    scorer_sha256: str
-    """Of the scorer's weights, thresholds and templates, but not of the machine it ran on."""
+    scorer: Mapping[str, Any]
+    """What the scorer says of itself (weights, thresholds, colour model), without the machine it ran on."""
     spec_sha256: str
     """Of what the run was asked to do."""
     method: str
@@ -86,9 +104,24 @@ class Summary:
     verdict: MonotonicityVerdict
     """Does quality rise with the step count?"""
 
+    @property
+    def metric(self) -> str:
+        """What the scores are scores of."""
+        return metric_name(self.scorer)
+
+    @property
+    def scorer_sha256(self) -> str:
+        """Of ``scorer``: equal where two runs were judged alike."""
+        return json_sha256(self.scorer)
+
     def as_json(self) -> dict[str, Any]:
         """The document ``summary.json``."""
-        return {"schema_version": SCHEMA_VERSION, "metric": METRIC, **asdict(self)}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "metric": self.metric,
+            "scorer_sha256": self.scorer_sha256,
+            **asdict(self),
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Summary:
@@ -97,22 +130,39 @@ class Summary:
         Raises:
             UntrustworthyError: Another schema version, or fields that are missing or of the wrong kind.
         """
-        if document.get("schema_version") != SCHEMA_VERSION or document.get("metric") != METRIC:
+        if document.get("schema_version") != SCHEMA_VERSION:
             raise UntrustworthyError(
-                f"Expected a summary of metric {METRIC!r} with schema_version {SCHEMA_VERSION}, found "
-                f"{document.get('metric')!r} with {document.get('schema_version')!r}. Summarise the run "
-                "again with `selfe-eval summarise RUN`."
+                f"Expected a summary with schema_version {SCHEMA_VERSION}, found "
+                f"{document.get('schema_version')!r}. Summarise the run again with `selfe-eval summarise RUN`."
             )
         try:
             plain = {field.name: document[field.name] for field in fields(cls)}
             plain["rows"] = tuple(_row(row) for row in document["rows"])
             plain["verdict"] = _verdict(document["verdict"])
+            summary = cls(**plain)
+            for name, computed in (("metric", summary.metric), ("scorer_sha256", summary.scorer_sha256)):
+                if document[name] != computed:
+                    raise ValueError(f"{name} {document[name]!r}")  # noqa: TRY301 - joins the other damage
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UntrustworthyError(
                 f"The summary lacks or garbles a field: {type(error).__name__} {error}. It was edited, or "
                 "written by another version. Summarise the run again with `selfe-eval summarise RUN`."
             ) from error
-        return cls(**plain)
+        return summary
+
+
+def metric_name(scorer: Mapping[str, Any]) -> str:
+    """``geneval``, or ``geneval[<variant>]`` where another detector or colour model than GenEval's own judged.
+
+    Args:
+        scorer: A scorer's description of itself; ``variant`` is its detector's and ``color_variant`` its colour
+            model's, absent or null where it is the official one.
+
+    >>> metric_name({"variant": None}), metric_name({"variant": "hf-weights", "color_variant": "own-colors"})
+    ('geneval', 'geneval[hf-weights+own-colors]')
+    """
+    variants = [scorer[key] for key in ("variant", "color_variant") if scorer.get(key)]
+    return f"{METRIC}[{'+'.join(variants)}]" if variants else METRIC
 
 
 def summary_bytes(summary: Summary) -> bytes:
@@ -152,9 +202,13 @@ def summarise(
             seen=split[0],
             unseen=split[1],
             seconds_per_image=_median_seconds(seconds, steps),
-            reasons=reason_histogram(o for o in outcomes.values() if o.key.steps == steps),
+            reasons=reason_histogram(own),
+            per_prompt=per_prompt_estimates(column),
+            sensitivity=sensitivity(own, prompts, spec.images_per_prompt),
+            near_ties=_near_ties(own),
         )
         for steps, column in ((steps, panel.column(index)) for index, steps in enumerate(spec.steps))
+        for own in [[outcome for outcome in outcomes.values() if outcome.key.steps == steps]]
         for split in [_seen_and_unseen(column, prompts, suite.unseen)]
     )
     num_planned = len(prompts) * spec.images_per_prompt * len(spec.steps)
@@ -167,7 +221,7 @@ def summarise(
         num_prompts=len(prompts),
         images_per_prompt=spec.images_per_prompt,
         detector=spec.detector,
-        scorer_sha256=json_sha256(_protocol(scorer)),
+        scorer=_protocol(scorer),
         spec_sha256=spec.sha256,
         method=METHOD,
         rows=rows,
@@ -195,6 +249,11 @@ def _seen_and_unseen(
     return shares[0], shares[1]
 
 
+def _near_ties(outcomes: Sequence[ImageOutcome]) -> NearTies:
+    scored = [outcome for outcome in outcomes if outcome.correct is not None and outcome.num_colors]
+    return NearTies(images=sum(outcome.near_ties > 0 for outcome in scored), of=len(scored))
+
+
 def _median_seconds(seconds: Mapping[ImageKey, float | None], steps: int) -> float | None:
     known = [value for key, value in seconds.items() if key.steps == steps and value is not None]
     return median(known) if known else None
@@ -216,8 +275,16 @@ def _estimate(document: Mapping[str, Any] | None) -> Estimate | None:
 
 def _row(document: Mapping[str, Any]) -> Row:
     estimates = {name: _estimate(document[name]) for name in ("overall", "seen", "unseen")}
-    tasks = {name: _estimate(task) for name, task in document["tasks"].items()}
-    return Row(**{**document, **estimates, "tasks": tasks})
+    groups = {
+        name: {key: _estimate(value) for key, value in document[name].items()}
+        for name in ("tasks", "per_prompt")
+    }
+    curves = document["sensitivity"]
+    plain = {
+        "sensitivity": None if curves is None else Sensitivity.from_json(curves),
+        "near_ties": NearTies(**document["near_ties"]),
+    }
+    return Row(**{**document, **estimates, **groups, **plain})
 
 
 def _verdict(document: Mapping[str, Any]) -> MonotonicityVerdict:

@@ -50,7 +50,10 @@ def simulated_run(
     missing: int = 0,
     scorer: Mapping[str, Any] | None = None,
 ) -> ScoredRun:
-    """The first ``unscored`` images get null, the last ``missing`` ones no record at all."""
+    """The first ``unscored`` images get null, the last ``missing`` ones no record at all.
+
+    The own thresholds are 0.3 and 0.9; at a threshold lower by 0.1 every image is more likely correct by 0.1.
+    """
     rng = np.random.default_rng(seed)
     ids = tuple(prompt.prompt_id for prompt in suite.prompts) if prompt_ids is None else prompt_ids
     keys = [
@@ -61,9 +64,11 @@ def simulated_run(
     ]
     outcomes: dict[ImageKey, ImageOutcome] = {}
     for number, key in enumerate(keys[: len(keys) - missing]):
-        correct = None if number < unscored else bool(rng.random() < curve[key.steps])
-        reason = "" if correct else "expected dog>=1, found 0"
-        outcomes[key] = ImageOutcome(key=key, correct=correct, reason=reason)
+        outcomes[key] = (
+            ImageOutcome(key=key, correct=None, reason="unscored: no file")
+            if number < unscored
+            else _outcome(key, suite, rng.random(), curve[key.steps])
+        )
     summary = summarise(
         make_record(suite, model=model, steps=tuple(curve), images=images, prompt_ids=ids),
         suite,
@@ -72,6 +77,24 @@ def simulated_run(
         scorer=scorer or {"sha256": "7" * 64, "device": "cpu"},
     )
     return ScoredRun(summary=summary, prompt_ids=frozenset(ids), outcomes=outcomes)
+
+
+def _outcome(key: ImageKey, suite: Suite, draw: float, chance: float) -> ImageOutcome:
+    """Colours decide in two tasks; there the first image of every eighth prompt has a near tie."""
+    task = suite.prompts[key.prompt_id].task
+    own = 0.9 if task == "counting" else 0.3
+    num_colors = {"colors": 1, "color_attr": 2}.get(task, 0)
+    return ImageOutcome(
+        key=key,
+        correct=bool(draw < chance),
+        reason="" if draw < chance else "expected dog>=1, found 0",
+        correct_at={
+            round(own + offset, 2): bool(draw < chance - offset if offset else draw < chance)
+            for offset in (-0.1, 0.0, 0.05)
+        },
+        num_colors=num_colors,
+        near_ties=int(num_colors > 0 and key.prompt_id % 8 == 0 and key.image_index == 0),
+    )
 
 
 def make_record(

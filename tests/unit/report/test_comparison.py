@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -64,15 +65,31 @@ def test_p_values_are_adjusted_over_step_counts(make_run: MakeRun, suite: Suite)
 
 
 def test_what_was_measured_differently_is_not_compared(make_run: MakeRun, suite: Suite) -> None:
-    """Another suite, prompts, detector or scorer is named as the reason."""
+    """Another suite, prompts, detector, scorer or judge that is not GenEval's own is named as the reason."""
     run = make_run({2: 0.5})
-    changes = {"suite": "geneval", "suite_sha256": "0" * 64, "detector": "mmdet", "scorer_sha256": "1" * 64}
+    changes: dict[str, Any] = {
+        "suite": "geneval",
+        "suite_sha256": "0" * 64,
+        "detector": "mmdet",
+        "scorer": {"sha256": "8"},
+    }
     for field, value in changes.items():
-        other = replace(run, summary=replace(run.summary, **{field: value}))  # type: ignore[arg-type]
+        other = replace(run, summary=replace(run.summary, **{field: value}))
         comparison = compare_runs(run, other, suite)
 
         assert (comparison.outcome, comparison.rows) == ("not_comparable", ())
-        assert value[:12] in comparison.reason
+        assert ("scorer (sha256)" if field == "scorer" else value[:12]) in comparison.reason
+
+
+def test_another_judge_is_another_metric(make_run: MakeRun, suite: Suite) -> None:
+    """A run judged by a variant is compared with its like under the variant's name, and with no other."""
+    own = make_run({2: 0.5})
+    variant = make_run({2: 0.5}, scorer={"variant": "hf-weights"})
+
+    assert "metric: geneval and geneval[hf-weights]" in compare_runs(own, variant, suite).reason
+    assert comparison_document(compare_runs(variant, variant, suite))["metrics"][0]["metric"] == (
+        "geneval[hf-weights]"
+    )
 
 
 def test_nothing_in_common_is_not_compared(make_run: MakeRun, suite: Suite) -> None:

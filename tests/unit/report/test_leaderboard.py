@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -58,6 +59,39 @@ def test_runs_measured_differently_never_share_a_table(make_run: MakeRun) -> Non
 
     assert rendered([one, one], 80, published=False).count("s/img") == 1
     assert rendered([one, other], 80, published=False).count("s/img") == 2
+
+
+def test_suites_never_share_a_table(make_run: MakeRun) -> None:
+    """Two suites ask the same prompts of different worlds, and rewritten prompts are no official ones."""
+    one = make_run({2: 0.5}).summary
+    others = [replace(one, suite="geneval"), replace(one, suite="geneval[rewritten]")]
+
+    assert rendered([one, *others], 80, published=False).count("s/img") == 3
+
+
+def test_only_the_official_judge_gives_geneval(make_run: MakeRun) -> None:
+    """A variant stands in a table of its own, under its own name, in every format; its caption warns."""
+    own = make_run({2: 0.5}).summary
+    variant = make_run({2: 0.5}, scorer={"variant": "hf-weights", "color_variant": "own-colors"}).summary
+    name = "geneval[hf-weights+own-colors]"
+
+    for text in (rendered([own, variant], 400, published=False), leaderboard_markdown([own, variant], ())):
+        assert f"{name} on the suite openmoji" in text
+        assert "compare with nothing published as GenEval" in text
+        assert text.count("GenEval on the suite") == 1
+        assert [text.count(f" {heading} ") for heading in ("GenEval", "score")] == [1, 1]
+    rows = list(csv.DictReader(io.StringIO(leaderboard_csv([("a", own), ("b", variant)], ()))))
+    assert [row["metric"] for row in rows] == ["geneval", name]
+    document = geneval_document(variant, run="runs/a")
+    assert (document["rows"][0]["metric"], document["verdict"]["metric"]) == (name, name)
+
+
+def test_rewritten_prompts_are_named(rising: Summary) -> None:
+    """The caption of a run with rewritten prompts says so."""
+    text = rendered([replace(rising, suite="geneval[rewritten]")], 400, published=False)
+
+    assert "GenEval on the suite geneval[rewritten]" in text
+    assert "The prompts are rewritten: compare with no score of the official ones." in text
 
 
 def test_partial_runs_are_stamped(make_run: MakeRun) -> None:
@@ -125,12 +159,20 @@ def test_geneval_document_has_the_promised_keys(rising: Summary) -> None:
     verdict = {"metric", "outcome", "delta", "drawdown_lower", "drawdown_upper", "gain_lower"}
     estimate = {"value", "se", "ci", "n", "n_unscored", "n_clusters"}
 
-    assert list(document) == ["schema_version", "run", "suite", "partial", "rows", "verdict"]
+    assert list(document) == ["schema_version", "run", "suite", "partial", "scorer", "rows", "verdict"]
+    assert document["scorer"] == {"sha256": "7" * 64}
     assert set(document["verdict"]) == verdict | {"worst_pair", "reason"}
     assert {"model", "metric", "steps", "nfe", "source", "overall", "tasks", "seconds_per_image"} <= set(row)
     assert set(row["overall"]) == estimate
     assert list(row["tasks"]) == list(TASKS)
     assert isinstance(row["overall"]["ci"], list)
+    assert {name: set(share) for name, share in row["per_prompt"].items()} == dict.fromkeys(
+        ("any", "mean", "all"), estimate
+    )
+    assert row["reasons"] == {"too_few": 960 - round(row["per_prompt"]["mean"]["value"] * 960)}
+    assert set(row["sensitivity"]) == {"confidence", "counting"}
+    assert set(row["sensitivity"]["counting"][0]) == {"threshold", "overall", "tasks"}
+    assert set(row["near_ties"]) == {"images", "of"}
 
 
 def test_leaderboard_document_keeps_published_rows_apart(rising: Summary) -> None:

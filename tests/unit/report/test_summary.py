@@ -42,6 +42,11 @@ def test_row_facts(rising: Summary) -> None:
     assert not rising.partial
 
 
+def test_near_ties_are_counted_by_image(rising: Summary) -> None:
+    """Of 320 images whose verdict asked for a colour, the first of every eighth prompt has a near tie."""
+    assert [(row.near_ties.images, row.near_ties.of) for row in rising.rows] == [(10, 320)] * 3
+
+
 def test_null_scores_are_unscored_and_make_the_run_partial(make_run: MakeRun) -> None:
     """An image the scorer could not judge is counted as unscored, never as wrong, and stamps the run partial."""
     summary = make_run({4: 1.0}, unscored=3).summary
@@ -108,7 +113,36 @@ def test_not_a_number_cannot_be_written(rising: Summary) -> None:
         summary_bytes(replace(rising, rows=(row,)))
 
 
-@pytest.mark.parametrize("damage", ["schema_version", "metric", "rows", "verdict", "model"])
+@pytest.mark.parametrize(
+    ("scorer", "name"),
+    [
+        ({}, "geneval"),
+        ({"variant": None, "color_variant": None}, "geneval"),
+        ({"variant": "hf-weights"}, "geneval[hf-weights]"),
+        ({"color_variant": "own-colors"}, "geneval[own-colors]"),
+        ({"variant": "own-detector", "color_variant": "own-colors"}, "geneval[own-detector+own-colors]"),
+    ],
+)
+def test_a_judge_of_another_kind_renames_the_metric(
+    make_run: MakeRun, scorer: dict[str, str | None], name: str
+) -> None:
+    """Whatever is not the official detector or colour model stands in the name, and the file keeps it."""
+    summary = make_run({4: 0.5}, scorer={"sha256": "7", **scorer}).summary
+
+    assert summary.metric == name
+    assert Summary.from_json(json.loads(summary_bytes(summary))).metric == name
+
+
+@pytest.mark.parametrize("forged", [{"metric": "geneval"}, {"scorer_sha256": "7" * 64}])
+def test_a_name_that_is_not_the_scorers_is_refused(make_run: MakeRun, forged: dict[str, str]) -> None:
+    """A variant cannot be passed off as GenEval by editing the name or the hash alone."""
+    summary = make_run({4: 0.5}, scorer={"variant": "hf-weights"}).summary
+
+    with pytest.raises(UntrustworthyError, match="garbles a field"):
+        Summary.from_json({**summary.as_json(), **forged})
+
+
+@pytest.mark.parametrize("damage", ["schema_version", "metric", "scorer", "rows", "verdict", "model"])
 def test_damaged_summary_is_refused(rising: Summary, damage: str) -> None:
     """A summary of another version, or without a field, is refused with what to do."""
     document = rising.as_json()
