@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,6 @@ from selfe_eval.cli import options
 from selfe_eval.cli.geneval import print_result
 from selfe_eval.cli.terminal import stage_progress, talk
 from selfe_eval.errors import UsageError
-
-if TYPE_CHECKING:
-    from selfe_eval.pipeline.found_images import FoundImages
-
-_NUM_SHOWN = 20
 
 
 def generate(  # noqa: PLR0913 - the parameters are the options
@@ -146,9 +141,10 @@ def score(  # noqa: PLR0913 - the parameters are the options
         steps=NO_STEPS if steps is None else options.parse_one_step_count(steps),
         images_per_prompt=images_per_prompt,
     )
-    _tell_skipped(found)
     if not allow_partial:
         found.refuse_incomplete()
+    for line in found.report():
+        talk(line)
     record = FoundImagesJob(
         found=found,
         suite=asked,
@@ -216,12 +212,3 @@ def _score_run(folder: Path, device: str) -> None:
     with existing_run(folder) as run:
         judge(run, suite_of(run), scorer, stage_progress())
     talk(f"Scored. The numbers: selfe-eval summarise {folder}")
-
-
-def _tell_skipped(found: FoundImages) -> None:
-    """Name what is not scored: the reference skips all of it in silence."""
-    for kind, names in (("missing", found.missing), ("ignored", found.ignored)):
-        for entry in names[:_NUM_SHOWN]:
-            talk(f"{kind}: {entry}")
-        if len(names) > _NUM_SHOWN:
-            talk(f"{kind}: and {len(names) - _NUM_SHOWN} more")

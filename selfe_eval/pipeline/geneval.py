@@ -168,7 +168,7 @@ class FoundImagesJob:
         return RunRecord(
             spec=spec,
             prompt_ids=select_prompts(self.suite, None),
-            partial=bool(self.found.missing),
+            partial=self.found.num_missing > 0,
             device=self.device,
             judge=self.judge,
         )
