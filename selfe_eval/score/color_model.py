@@ -110,7 +110,7 @@ def model_from_file(path: Path, *, architecture: str = ARCHITECTURE, is_official
         preprocess=image_transform_v2(PreprocessCfg(size=network.visual.image_size), is_train=False),
         tokenizer=open_clip.get_tokenizer(architecture),
         record=_record(architecture, OPENAI if is_official else None, file.sha256, network)
-        | ({} if is_official else {"variant": OWN_COLORS}),
+        | ({} if is_official else {"color_variant": OWN_COLORS}),
     )
 
 
@@ -130,7 +130,7 @@ def model_from_folder(folder: Path) -> ColorModel:
         _require_quick_gelu(network, str(folder), weights)
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     record = _record("local-dir", None, sha256, network)
-    record |= {"color_config_sha256": json_sha256(config), "variant": OWN_COLORS}
+    record |= {"color_config_sha256": json_sha256(config), "color_variant": OWN_COLORS}
     return ColorModel(network=network, preprocess=preprocess, tokenizer=tokenizer, record=record)
 
 
@@ -158,7 +158,7 @@ def _bundled_folder() -> Path:
 
 def _is_called_openai(path: Path) -> bool:
     """Whether a file, or its folder, bears OpenAI's name."""
-    path = path.resolve()
+    path = path.absolute()
     return OPENAI in path.name.lower() or OPENAI in path.parent.name.lower()
 
 
@@ -183,7 +183,8 @@ def _only_weight_file(folder: Path) -> Path:
         names = ", ".join(path.name for path in found) or "none"
         raise UsageError(
             f"{folder} should hold one weight file (.safetensors, .bin or .pth) and holds {names}. A colour "
-            "model without trained weights would still print a score, and one of several would be a guess."
+            "model without trained weights would still print a score, and one of several would be a guess. Remove "
+            "the others, or name a file of ViT-L-14 itself."
         )
     return found[0]
 

@@ -92,7 +92,7 @@ class ColorClassifier:
         return cls(bundled_model(folder), device=device)
 
     def describe(self) -> dict[str, Any]:
-        """Model, weights, activation, arithmetic, sentences and version; "variant" if the model is not official."""
+        """Model, weights, activation, arithmetic, sentences and version; "color_variant" if the model is not official."""
         return {
             **self._model.record,
             "color_mode": self._mode,

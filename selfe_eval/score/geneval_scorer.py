@@ -111,7 +111,7 @@ class GenEvalScorer:
         return {**self._detector.describe(), **self._colors.describe()}
 
     def _look(self, prompt: Prompt, detections: Detections, pixels: NDArray[np.uint8]) -> _Seen:
-        raw, rows = _by_class(detections)
+        raw, rows = objects_by_class(detections)
         seen = keep_objects(raw, prompt.task, self._floor)
         places = objects_needing_color(prompt, seen)
         crops = []
@@ -168,7 +168,7 @@ def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def _by_class(detections: Detections) -> tuple[Objects, dict[str, list[int]]]:
+def objects_by_class(detections: Detections) -> tuple[Objects, dict[str, list[int]]]:
     """Detections under their class names, and the row each came from."""
     objects: Objects = {}
     rows: dict[str, list[int]] = {}

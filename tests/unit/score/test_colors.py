@@ -194,7 +194,7 @@ def test_the_bundled_detector_goes_with_the_bundled_colors(mode: ColorMode) -> N
     assert record["color_mode"] == mode
     assert record["templates"] == list(TEMPLATES)
     assert record["open_clip"] == open_clip.__version__
-    assert "variant" not in record
+    assert "color_variant" not in record
 
 
 def test_the_bundled_folder_may_be_named_for_any_detector() -> None:
