@@ -141,10 +141,10 @@ def score(  # noqa: PLR0913 - the parameters are the options
         steps=NO_STEPS if steps is None else options.parse_one_step_count(steps),
         images_per_prompt=images_per_prompt,
     )
-    if not allow_partial:
-        found.refuse_incomplete()
     for line in found.report():
         talk(line)
+    if not allow_partial:
+        found.refuse_incomplete()
     record = FoundImagesJob(
         found=found,
         suite=asked,

@@ -66,7 +66,7 @@ class FoundImages:
 
     def report(self) -> list[str]:
         """The findings, one line for each reason, with their number and the first of them."""
-        return _report(self.findings)
+        return _lines(self.findings)
 
     def refuse_incomplete(self) -> None:
         """Fail where planned images are missing.
@@ -76,12 +76,13 @@ class FoundImages:
         """
         if not self.num_missing:
             return
+        missing = {reason: self.findings.get(reason, ()) for reason in (MISSING_PROMPT, MISSING_SAMPLE)}
+        names = "; ".join(_lines({reason: entries for reason, entries in missing.items() if entries}))
         raise UntrustworthyError(
             f"{self.folder} is incomplete: {self.num_missing} of {self.num_missing + len(self.paths)} images are "
-            f"missing. {'; '.join(self.report())}. The official scorer would print a number all the same; here "
-            "nothing was scored. Add the images as PNG files named samples/0000.png and so on, say how many "
-            "there should be with --images-per-prompt, or score what is there, stamped partial, with "
-            "--allow-partial."
+            f"missing. {names}. The official scorer would print a number all the same; here nothing was scored. "
+            "Add the images as PNG files named samples/0000.png and so on, say how many there should be with "
+            "--images-per-prompt, or score what is there, stamped partial, with --allow-partial."
         )
 
 
@@ -118,7 +119,7 @@ def find_images(
     if not search.samples:
         raise UsageError(
             f"{folder} holds no image in the official layout: expected PNG files such as "
-            f"00000/samples/0000.png, found {'; '.join(_report(search.ignored)) or 'nothing'}. JPEG and WebP files "
+            f"00000/samples/0000.png, found {'; '.join(_lines(search.ignored)) or 'nothing'}. JPEG and WebP files "
             "are not scored (compression changes what a detector sees): save the generator's output as PNG."
         )
     return search.found(images_per_prompt)
@@ -316,7 +317,7 @@ def _canonical(metadata: Any) -> str:
     return json.dumps(metadata, sort_keys=True)
 
 
-def _report(findings: Mapping[str, Sequence[str]]) -> list[str]:
+def _lines(findings: Mapping[str, Sequence[str]]) -> list[str]:
     lines = []
     for reason, entries in findings.items():
         more = ", ..." if len(entries) > _NUM_SHOWN else ""

@@ -128,8 +128,8 @@ def test_an_image_folder_with_missing_and_jpeg_images(tmp_path: Path, random_che
     (images / "00004" / "samples" / "0000.png").rename(images / "00004" / "samples" / "0000.jpg")
     result = run("score", "--images", images, "--suite", "openmoji", folder=tmp_path)
     assert_one_paragraph(result, 3, "2 of 553 images are missing", "--allow-partial")
-    assert "missing: 00004/samples/0000.png\nmissing: 00017/samples/0000.png\n" in result.stderr
-    assert "ignored: 00004/samples/0000.jpg" in result.stderr
+    assert "missing: no image of this prompt (2): 00004, 00017\n" in result.stderr
+    assert "JPEG: the reference ignores it (1): 00004/samples/0000.jpg\n" in result.stderr
     assert not (tmp_path / "results").exists()
 
 

@@ -121,7 +121,7 @@ def test_what_the_reference_skips_in_silence_is_named(images: Path) -> None:
     }
     assert found.num_missing == 3
     with pytest.raises(
-        UntrustworthyError, match=r"3 of 24 images are missing\. .*prompt \(1\): 00005; .*JPEG"
+        UntrustworthyError, match=r"3 of 24 images are missing\. .*prompt \(1\): 00005; .*0001\.png\. The"
     ):
         found.refuse_incomplete()
 
