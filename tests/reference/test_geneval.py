@@ -17,12 +17,18 @@ from selfe_eval.score.geneval.files import ResultRow, read_results, result_line,
 from selfe_eval.score.geneval.relation import relations
 from selfe_eval.score.geneval.rules import GENEVAL_LIMITS, details, evaluate, keep_objects
 from selfe_eval.suites.registry import load_suite, metadata_lines
+from selfe_eval.suites.vocabulary import CLASSES
 
 COMMITTED = Path(__file__).parent / "geneval"
 COMPLETE = Path(__file__).parents[3] / "shared" / "geneval"
 
 SUMMARY_INPUT_SHA256 = "7f1f818878d548307e7865a37db28936b6912a57a4a7b2a03601376d6aa6057e"
 """Of the reference's results file, from which summary_outcomes.txt was read off."""
+
+
+complete_only = pytest.mark.skipif(
+    not COMPLETE.is_dir(), reason="the complete golden files are not beside the repository"
+)
 
 
 def files(committed: str, complete: str) -> list[Path]:
@@ -32,6 +38,18 @@ def files(committed: str, complete: str) -> list[Path]:
 EVALUATE_IMAGE = files("evaluate_image.jsonl", "golden_evaluate_image.jsonl")
 RELATIVE_POSITION = files("relative_position.json", "golden_relative_position.json")
 CROPS = files("crops.json", "golden_crops.json")
+PUBLISHED = {
+    "evaluation_metadata.jsonl": metadata_lines(load_suite("geneval")),
+    "object_names.txt": "".join(f"{name}\n" for name in CLASSES).encode(),
+}
+"""Files of the official prompt set, as our own code writes them."""
+
+USED = {
+    *(path.name for paths in (EVALUATE_IMAGE, RELATIVE_POSITION, CROPS) for path in paths),
+    *PUBLISHED,
+    "golden_summary_input.jsonl",
+    "golden_summary.txt",
+}
 
 
 def raw_objects(case: dict[str, Any]) -> dict[str, list[ScoredObject]]:
@@ -122,11 +140,47 @@ def test_a_results_file_is_the_references_byte_for_byte() -> None:
 
 
 def test_the_summary_is_the_references_character_for_character(tmp_path: Path) -> None:
-    """Written, read back and summarised, the rows give the text that the reference prints."""
+    """Written, read back and summarised, the rows give the text that the reference prints, newline included."""
     path = tmp_path / "results.jsonl"
     path.write_text("".join(map(result_line, rebuilt_rows())))
 
-    assert summary_text(read_results(path)) == (COMMITTED / "summary.txt").read_text()
+    assert summary_text(read_results(path)).encode() == (COMMITTED / "summary.txt").read_bytes()
+
+
+@complete_only
+def test_every_file_is_used() -> None:
+    """Golden files and published prompt files that no test here reads would prove nothing."""
+    found = {path.name for path in COMPLETE.iterdir() if path.suffix != ".md"}
+
+    assert found - USED == set()
+
+
+@complete_only
+def test_the_reference_s_results_are_read_written_and_summarised() -> None:
+    """Its own results file comes back byte for byte, and gives its own summary."""
+    path = COMPLETE / "golden_summary_input.jsonl"
+    rows = read_results(path)
+
+    assert "".join(map(result_line, rows)).encode() == path.read_bytes()
+    assert summary_text(rows).encode() == (COMPLETE / "golden_summary.txt").read_bytes()
+
+
+@complete_only
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_prompt_set_is_the_published_one(name: str) -> None:
+    """What our code writes is the published file, byte for byte."""
+    assert (COMPLETE / name).read_bytes() == PUBLISHED[name]
+
+
+@complete_only
+def test_what_is_committed_is_a_part_of_the_complete_files() -> None:
+    """Nobody has touched the committed selection: each of its cases is one of the reference's."""
+    for paths in (RELATIVE_POSITION, CROPS):
+        committed, complete = (json.loads(path.read_text()) for path in paths)
+        assert all(case in complete for case in committed)
+    committed, complete = (path.read_text().splitlines() for path in EVALUATE_IMAGE)
+    complete_cases = [json.loads(line) for line in complete]
+    assert all(json.loads(line) in complete_cases for line in committed)
 
 
 @pytest.mark.parametrize("name", ["geneval", "openmoji"])
