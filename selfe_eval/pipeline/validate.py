@@ -8,9 +8,9 @@ from pathlib import Path
 from selfe_eval.errors import SelfeEvalError
 from selfe_eval.pipeline.generate import file_hash, metadata_line
 from selfe_eval.pipeline.plan import planned_keys
-from selfe_eval.pipeline.summarise import compute_summary
+from selfe_eval.pipeline.summarise import derived_file_names, summary_files
 from selfe_eval.records import ImageKey, Suite
-from selfe_eval.report.summary import METRIC, summary_bytes
+from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
 from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.run import Run
@@ -21,8 +21,8 @@ from selfe_eval.seeds import image_seed
 def problems(run: Run, suite: Suite) -> list[str]:
     """Everything that keeps a run from being whole and unchanged, one line each; empty if it is.
 
-    Compares the records with the plan, every image file with its hash, every score with its image, and the
-    summary with the one that the scores give.
+    Compares the records with the plan, every image file with its hash, every score with its image and its
+    objects, and the summary and the reference's own files with those that the scores give.
     """
     try:
         return [*_torn(run), *_all_problems(run, suite)]
@@ -92,11 +92,17 @@ def _score_problems(run: Run, planned: list[ImageKey], images: dict[ImageKey, Im
 
 
 def _summary_problems(run: Run, suite: Suite) -> Iterator[str]:
-    content = _content(run.folder / layout.SUMMARY_FILE)
-    if content is None:
-        yield f"{layout.SUMMARY_FILE}: is missing"
-    elif content != summary_bytes(compute_summary(run, suite)):
-        yield f"{layout.SUMMARY_FILE}: is not what the scores give"
+    try:
+        _, files = summary_files(run, suite)
+    except SelfeEvalError as error:
+        yield str(error)
+        return
+    for name in derived_file_names(run):
+        content = _content(run.folder / name)
+        if content is None and name in files:
+            yield f"{name}: is missing"
+        elif content != files.get(name):
+            yield f"{name}: is not what the scores give"
 
 
 def _torn(run: Run) -> Iterator[str]:

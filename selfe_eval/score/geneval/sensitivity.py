@@ -23,6 +23,11 @@ _DIGITS = 6
 """Of a threshold, so that 0.3 - 0.1 is 0.2."""
 
 
+def own_threshold(task: str, own: Limits) -> float:
+    """The threshold that matters to the images of a task."""
+    return own.counting if task == "counting" else own.confidence
+
+
 def thresholds_around(task: str, own: Limits) -> tuple[float, ...]:
     """The thresholds to try for a task, ascending; its own is among them.
 
@@ -36,9 +41,8 @@ def thresholds_around(task: str, own: Limits) -> tuple[float, ...]:
     >>> thresholds_around("counting", Limits())
     (0.8, 0.85, 0.9, 0.95)
     """
-    is_counting = task == "counting"
-    centre = own.counting if is_counting else own.confidence
-    offsets = COUNTING_OFFSETS if is_counting else CONFIDENCE_OFFSETS
+    centre = own_threshold(task, own)
+    offsets = COUNTING_OFFSETS if task == "counting" else CONFIDENCE_OFFSETS
     tried = [centre if offset == 0 else round(centre + offset, _DIGITS) for offset in offsets]
     return tuple(threshold for threshold in tried if threshold == centre or 0 <= threshold < 1)
 

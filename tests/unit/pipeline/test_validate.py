@@ -88,6 +88,14 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: edit_line(f / "scores/geneval.jsonl", 3, prompt_id=0, image_index=0),
         "repeats the score",
     ),
+    "reference's results edited": (
+        lambda f: (f / "reference/steps-004/results.jsonl").write_text("{}"),
+        "reference/steps-004/results.jsonl: is not what the scores give",
+    ),
+    "reference's summary deleted": (
+        lambda f: (f / "reference/steps-001/summary.txt").unlink(),
+        "reference/steps-001/summary.txt: is missing",
+    ),
     "summary deleted": (lambda f: (f / "summary.json").unlink(), "summary.json: is missing"),
     "journal torn": (
         lambda f: (f / "images.jsonl").write_bytes((f / "images.jsonl").read_bytes()[:-1]),
