@@ -6,6 +6,7 @@ give nearly the same logits for all queries and images, and then a wrong pixel o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -86,4 +87,4 @@ def _varied(name: str, initial: Tensor, generator: torch.Generator) -> Tensor:
     if "query" in name:
         return 2 * noise
     gain = next((gain for part, gain in GAINS.items() if part in name), 1.0)
-    return gain * noise / initial[0].numel() ** 0.5
+    return noise * (gain / math.sqrt(initial[0].numel()))
