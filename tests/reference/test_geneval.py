@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -191,36 +192,99 @@ def test_the_metadata_lines_are_the_official_file(name: str) -> None:
     assert hashlib.sha256(metadata_lines(load_suite(name))).hexdigest() == official
 
 
-@pytest.mark.parametrize(
-    ("counts", "overall", "images"),
-    [
-        # FoundationVision/Infinity issue 16: (correct, images) of each task as printed there
-        ([(199, 320), (305, 396), (318, 376), (239, 400), (107, 400), (318, 320)], "0.68276", "67.18%"),
-        # Tongyi-MAI/Z-Image issue 142
-        ([(314, 320), (349, 396), (245, 320), (328, 376), (158, 400), (226, 400)], "0.74342", "73.24%"),
-        # djghosh13/geneval issue 21
-        ([(4, 94), (10, 80), (0, 100), (1, 99), (1, 80), (0, 100)], "0.03169", "2.89%"),
-    ],
-)
-def test_aggregates_that_people_posted_come_out(
-    counts: list[tuple[int, int]], overall: str, images: str
-) -> None:
-    """The summary arithmetic reproduces totals that users of the reference have posted with their counts."""
-    rows = [
-        ResultRow(
+@dataclass(frozen=True, kw_only=True)
+class Posted:
+    """What somebody's run of the reference printed."""
+
+    counts: tuple[tuple[int, int], ...]
+    """(correct, images) of each task, in the order printed."""
+    images_per_prompt: int
+    overall: str
+    images: str = ""
+    """% correct images, where it was posted."""
+    prompts: tuple[int, str] | None = None
+    """Prompts with any correct image, and what that is in % correct prompts, where it was posted."""
+
+    def rows(self) -> list[ResultRow]:
+        """Rows with these counts, and with so many prompts that have a correct image."""
+        return [
+            self._row(task, index, num_any)
+            for task, num_any in enumerate(self._prompts_with_any())
+            for index in range(self.counts[task][1])
+        ]
+
+    def _prompts_with_any(self) -> list[int]:
+        """As few as the counts allow, and then more from the first task on until they are as many as posted."""
+        found = [-(-correct // self.images_per_prompt) for correct, _ in self.counts]
+        missing = self.prompts[0] - sum(found) if self.prompts else 0
+        for task, (correct, total) in enumerate(self.counts):
+            more = min(missing, min(correct, -(-total // self.images_per_prompt)) - found[task])
+            found[task], missing = found[task] + more, missing - more
+        assert missing == 0
+        return found
+
+    def _row(self, task: int, index: int, num_any: int) -> ResultRow:
+        """Of a task: one image of each prompt, then the others of the first prompt, of the second, and so on."""
+        correct, total = self.counts[task]
+        other = index - -(-total // self.images_per_prompt)
+        is_first = other < 0
+        return ResultRow(
             filename="",
             tag=f"task{task}",
             prompt="",
-            correct=i < n,
+            correct=index < num_any if is_first else other < correct - num_any,
             reason="",
-            metadata=f"{task}",
+            metadata=f"{task} {index if is_first else other // (self.images_per_prompt - 1)}",
             details="{}",
         )
-        for task, (n, total) in enumerate(counts)
-        for i in range(total)
-    ]
 
-    text = summary_text(rows)
 
-    assert text.endswith(f"Overall score (avg. over tasks): {overall}\n")
-    assert f"% correct images: {images}\n" in text
+POSTED = {
+    "FoundationVision/Infinity issue 16": Posted(
+        counts=((199, 320), (305, 396), (318, 376), (239, 400), (107, 400), (318, 320)),
+        images_per_prompt=4,
+        overall="0.68276",
+        images="67.18%",
+        prompts=(445, "80.47%"),
+    ),
+    "Tongyi-MAI/Z-Image issue 142": Posted(
+        counts=((314, 320), (349, 396), (245, 320), (328, 376), (158, 400), (226, 400)),
+        images_per_prompt=4,
+        overall="0.74342",
+        images="73.24%",
+        prompts=(500, "90.42%"),
+    ),
+    "djghosh13/geneval issue 18": Posted(
+        counts=((66, 80), (38, 99), (36, 80), (57, 94), (22, 100), (13, 100)),
+        images_per_prompt=1,
+        overall="0.43587",
+    ),
+    "djghosh13/geneval issue 21": Posted(
+        counts=((4, 94), (10, 80), (0, 100), (1, 99), (1, 80), (0, 100)),
+        images_per_prompt=1,
+        overall="0.03169",
+        images="2.89%",
+        prompts=(16, "2.89%"),
+    ),
+    # gen_evaluation/full_evaluation_report.md, which prints the overall score with four digits; 552 prompts
+    "FlyMyAI/bench_M1 at 6b9ab74": Posted(
+        counts=((202, 400), (231, 400), (225, 320), (320, 372), (384, 394), (318, 320)),
+        images_per_prompt=4,
+        overall="0.7690",
+        images="76.16%",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", POSTED)
+def test_aggregates_that_people_posted_come_out(source: str) -> None:
+    """The summary arithmetic reproduces totals that users of the reference have posted with their counts."""
+    posted = POSTED[source]
+    text = summary_text(posted.rows())
+
+    assert f"Overall score (avg. over tasks): {posted.overall}" in text
+    assert f"% correct images: {posted.images}" in text
+    if posted.prompts:
+        assert f"% correct prompts: {posted.prompts[1]}\n" in text
+    for task, (correct, total) in enumerate(posted.counts):
+        assert f"task{task}            = {correct / total:.2%} ({correct} / {total})\n" in text
