@@ -23,7 +23,7 @@ from selfe_eval.errors import UsageError
 
 DISCARDED = (
     "_codecs.encode",
-    "getattr",
+    "builtins.getattr",
     "mmengine.logging.history_buffer.HistoryBuffer",
     "numpy.dtype",
     "numpy.ndarray",
