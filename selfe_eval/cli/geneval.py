@@ -102,7 +102,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
 
 
 def print_result(run: Run, summary: Summary, *, as_json: bool) -> None:
-    """The result of a finished run on stdout: the JSON document, or leaderboard and verdict."""
+    """The result of a finished run on stdout: the JSON document, or leaderboard, verdict and details."""
     if as_json:
         from selfe_eval.report.as_json import geneval_document
 
@@ -110,10 +110,13 @@ def print_result(run: Run, summary: Summary, *, as_json: bool) -> None:
         return
     from rich.console import Console
 
+    from selfe_eval.report.details import print_details
     from selfe_eval.report.leaderboard import print_leaderboard
     from selfe_eval.report.published import featured_rows
 
-    print_leaderboard([summary], featured_rows(), Console())
+    console = Console()
+    print_leaderboard([summary], featured_rows(), console)
+    print_details(summary, console)
     talk(f"run: {run.folder}")
 
 

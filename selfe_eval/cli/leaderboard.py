@@ -39,6 +39,8 @@ def leaderboard(
 ) -> None:
     """Show the scores of runs with intervals and verdicts, and below a rule what papers print.
 
+    Of a single run, also what it says beyond its mean: prompts right, faults, other thresholds, near ties.
+
     Examples:
       selfe-eval leaderboard results/runs/*
       selfe-eval leaderboard results/runs/* --format md > LEADERBOARD.md
@@ -52,9 +54,13 @@ def leaderboard(
     if chosen is Format.RICH:
         from rich.console import Console
 
+        from selfe_eval.report.details import print_details
         from selfe_eval.report.leaderboard import print_leaderboard
 
-        print_leaderboard([summary for _, summary in entries], rows, Console())
+        console = Console()
+        print_leaderboard([summary for _, summary in entries], rows, console)
+        if len(entries) == 1:
+            print_details(entries[0][1], console)
     else:
         typer.echo(_text(chosen, entries, rows), nl=False)
 

@@ -35,6 +35,14 @@ def test_table_shows_runs_and_published_rows(finished_run: FinishedRun) -> None:
     assert "\x1b[" not in result.stdout
 
 
+def test_a_single_run_is_shown_in_detail(finished_run: FinishedRun) -> None:
+    """Below the table of one run stands what it says beyond its mean; below that of two, nothing more."""
+    a, b = finished_run("a", {1: 0.3, 50: 0.6}), finished_run("b", {1: 0.1, 50: 0.6})
+
+    assert "any, mean, all:" in invoke(a).stdout
+    assert "any, mean, all:" not in invoke(a, b).stdout
+
+
 def test_published_rows_can_be_left_out(finished_run: FinishedRun) -> None:
     """--no-published shows what was measured alone."""
     assert "†" not in invoke(finished_run("a", {1: 0.3, 50: 0.6}), "--no-published").stdout
