@@ -104,6 +104,11 @@ VERBS = {
         summary="Draw pictures for prompts, at several step counts.",
         panel=MODEL,
     ),
+    "doctor": Verb(
+        target="selfe_eval.cli.doctor:doctor",
+        summary="Can this installation give a true number? Versions, weights, self-tests.",
+        panel=HERE,
+    ),
     "checkpoints": Verb(
         target="selfe_eval.cli.checkpoints:checkpoints", summary="The bundled checkpoints.", panel=HERE
     ),

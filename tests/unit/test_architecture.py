@@ -24,6 +24,7 @@ LAYERS = (
     ("generate", "score", "stats"),
     ("report", "train"),
     ("pipeline",),
+    ("doctor",),
     ("cli",),
 )
 """Parts of selfe_eval from the bottom up. A part imports itself and lower layers, never its neighbours."""

@@ -1,0 +1,48 @@
+"""Where the official weights lie on this disk, if they do. Never downloads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+from huggingface_hub import try_to_load_from_cache
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+from selfe_eval.score.color_model import ARCHITECTURE, OPENAI
+from selfe_eval.score.detectors.mask2former_weights import FOLDER_VARIABLE, OFFICIAL_FILES
+
+WEIGHTS_FOLDER = Path(".cache") / "selfe-eval" / "weights"
+"""Under the home folder: where scoring keeps what it downloads."""
+CLIP_FILE = Path(".cache") / "clip" / "ViT-L-14.pt"
+"""Under the home folder: where the clip package keeps OpenAI's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColorFile:
+    """Weights of GenEval's colour model on this disk."""
+
+    path: Path
+    """The file."""
+    is_from_hub: bool
+    """Whether it is the hub's copy, which has another hash than OpenAI's file."""
+
+
+def detector_file() -> Path | None:
+    """The official Mask2Former, if either of its files lies where scoring looks for it."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    folder = Path(given).expanduser() if given else Path.home() / WEIGHTS_FOLDER
+    candidates = (folder / name for name in OFFICIAL_FILES.values())
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def color_file() -> ColorFile | None:
+    """OpenAI's ViT-L-14, if the hub's cache or the clip package has it."""
+    repository = open_clip.get_pretrained_cfg(ARCHITECTURE, OPENAI)["hf_hub"].rstrip("/")
+    for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME):
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return ColorFile(path=Path(cached), is_from_hub=True)
+    path = Path.home() / CLIP_FILE
+    return ColorFile(path=path, is_from_hub=False) if path.is_file() else None
