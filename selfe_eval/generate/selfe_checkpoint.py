@@ -30,8 +30,15 @@ class SelfeGenerator:
         return self._pipeline.nfe(num_steps, self._options)
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], num_steps: int) -> NDArray[np.uint8]:
-        """Draw one image for each prompt and its seed: (B, H, W, 3) uint8, RGB."""
-        images = self._pipeline(prompts, seeds, num_steps, self._options)
+        """Draw one image for each prompt and its seed: (B, H, W, 3) uint8, RGB.
+
+        Raises:
+            UsageError: a prompt is too long for the model.
+        """
+        try:
+            images = self._pipeline(prompts, seeds, num_steps, self._options)
+        except ValueError as error:
+            raise UsageError(f"{error} Say it in fewer words in the file of --prompts.") from error
         pixels: NDArray[np.uint8] = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         return pixels
 

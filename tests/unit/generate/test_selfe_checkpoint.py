@@ -25,6 +25,13 @@ def test_a_checkpoint_draws_rgb_images_and_the_same_ones_again(random_checkpoint
     assert not np.array_equal(first, generator.generate(PROMPTS, [1, 3], 2))
 
 
+def test_a_prompt_that_is_too_long_is_a_usage_error(random_checkpoint: Path) -> None:
+    """A rewritten prompt of more tokens than the model reads is named; nothing is cut off in silence."""
+    generator = load_selfe_generator(find_checkpoint(str(random_checkpoint)), SamplerOverrides())
+    with pytest.raises(UsageError, match=r"has 25 tokens, the model reads at most 24: 'dog dog .*--prompts"):
+        generator.generate(["a dog", "dog " * 25], [1, 2], 1)
+
+
 def test_overrides_reach_the_sampler(random_checkpoint: Path) -> None:
     """Guidance 1 halves the network evaluations, and the description says what was used."""
     checkpoint = find_checkpoint(str(random_checkpoint))

@@ -275,9 +275,10 @@ def test_a_changed_image_is_scored_again(images: Path, tmp_path: Path) -> None:
     assert EVERYTHING_RIGHT.images_seen == seen
 
 
-def test_a_broken_file_is_unscored(images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", png()[:40], b"no image"], ids=["empty", "cut", "text"])
+def test_a_broken_file_is_unscored(images: Path, tmp_path: Path, content: bytes) -> None:
     """A PNG that cannot be decoded lowers n, not the value."""
-    (images / "00000" / "samples" / "00000.png").write_bytes(png()[:40])
+    (images / "00000" / "samples" / "00000.png").write_bytes(content)
     overall = score_all(images, tmp_path / "run").rows[0].overall
     assert (overall.value, overall.n, overall.n_unscored) == (1.0, 23, 1)
 
