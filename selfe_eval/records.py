@@ -94,7 +94,7 @@ class Suite:
     """A named, hashed set of prompts."""
 
     name: str
-    """Registry name: ``geneval`` or ``openmoji``."""
+    """Registry name, ``geneval`` or ``openmoji``; with ``[rewritten]`` behind it where the texts are rewritten."""
     prompts: Sequence[Prompt]
     """In the order of their prompt_id."""
     sha256: str
