@@ -20,7 +20,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import selfe_eval
+from selfe_eval.cli.one_voice import only_the_first_speaks
 from selfe_eval.errors import SelfeEvalError, unknown_name
+from selfe_eval.ranks import ranks_here
 
 ENV_PREFIX = "SELFE_EVAL"
 """``--images-per-prompt`` can come from ``SELFE_EVAL_IMAGES_PER_PROMPT``, and so on for every option."""
@@ -42,6 +44,8 @@ class Verb:
     """One line for the list."""
     panel: str
     """The heading it stands under."""
+    is_shared: bool = False
+    """Whether several processes share its work; else only the first one does it."""
 
 
 MEASURE, RUNS, RESULTS, MODEL, HERE = "Measure", "Runs", "Results", "Model", "What is here"
@@ -51,6 +55,7 @@ VERBS = {
         target="selfe_eval.cli.geneval:geneval",
         summary="Generate and score a checkpoint at several step counts; leaderboard and verdict.",
         panel=MEASURE,
+        is_shared=True,
     ),
     "score-detections": Verb(
         target="selfe_eval.cli.score_detections:score_detections",
@@ -66,11 +71,13 @@ VERBS = {
         target="selfe_eval.cli.stages:generate",
         summary="The first stage alone: plan a run and draw its images.",
         panel=RUNS,
+        is_shared=True,
     ),
     "score": Verb(
         target="selfe_eval.cli.stages:score",
         summary="Score the images of a run, or images that anybody made.",
         panel=RUNS,
+        is_shared=True,
     ),
     "summarise": Verb(
         target="selfe_eval.cli.stages:summarise",
@@ -81,6 +88,7 @@ VERBS = {
         target="selfe_eval.cli.runs:resume",
         summary="Go on with a run after a crash or an interrupt.",
         panel=RUNS,
+        is_shared=True,
     ),
     "status": Verb(target="selfe_eval.cli.runs:status", summary="What is there of a run.", panel=RUNS),
     "validate": Verb(
@@ -89,6 +97,11 @@ VERBS = {
     "leaderboard": Verb(
         target="selfe_eval.cli.leaderboard:leaderboard",
         summary="Runs as a table: terminal, markdown, CSV or JSON.",
+        panel=RESULTS,
+    ),
+    "failures": Verb(
+        target="selfe_eval.cli.failures:failures",
+        summary="Failed images on one sheet, with the boxes of what was found.",
         panel=RESULTS,
     ),
     "compare": Verb(
@@ -142,11 +155,13 @@ class LazyVerbs(TyperGroup):
             ctx.fail(f"No such option: {name}")
         if name not in VERBS:
             raise unknown_name("command", name, VERBS)
+        if not (VERBS[name].is_shared or ranks_here().is_first):
+            raise typer.Exit
         return name, load_verb(name), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; an error that a user can cause becomes a paragraph and an exit code."""
-        with errors_as_exit_codes():
+        with errors_as_exit_codes(), only_the_first_speaks():
             return super().invoke(ctx)
 
 
@@ -183,7 +198,8 @@ def errors_as_exit_codes() -> Iterator[None]:
         _say(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as error:
-        _say(str(error) or "Interrupted.")
+        if ranks_here().is_first:
+            _say(str(error) or "Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # The reader of stdout has gone (as in `| head`): point stdout elsewhere, so that the flush at

@@ -94,7 +94,7 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     see_writable(folder, record)
     scorer = load_scorer(record.spec.detector, record.judge, device)
     with planned_run(folder, record) as run:
-        write_prompts(run.folder, job.suite)
+        write_prompts(run, job.suite)
         summary = continue_run(run, scorer, stage_progress())
     print_result(run, summary, as_json=as_json)
     refuse_incomplete(run, summary)

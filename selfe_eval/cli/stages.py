@@ -69,7 +69,7 @@ def generate(  # noqa: PLR0913 - the parameters are the options
     job = options.checkpoint_job(request)
     record = job.record()
     with planned_run(run_folder(record, out), record) as run:
-        write_prompts(run.folder, job.suite)
+        write_prompts(run, job.suite)
         draw(run, suite_of(run), lambda: load_run_generator(run), stage_progress())
     typer.echo(str(run.folder))
 
@@ -155,7 +155,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
     ).record()
     scorer = load_scorer(judge_name, judge_files, device)
     with planned_run(run_folder(record, out), record) as planned:
-        write_prompts(planned.folder, asked)
+        write_prompts(planned, asked)
         summary = continue_run(planned, scorer, stage_progress())
     print_result(planned, summary, as_json=as_json)
     if not allow_partial:

@@ -4,6 +4,9 @@ A batch of which any image is missing (no record, no file, or a file of another 
 that the bits come out equal; images that are there are compared with the new ones, and only missing records
 are appended. The files of a batch are in place before its records are, so a record never speaks of an image
 that is not there.
+
+Where several processes share the job, each draws its share of the batches that are missing; the first one decides
+which those are.
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ from selfe_eval.errors import UntrustworthyError
 from selfe_eval.generate.protocol import Generator
 from selfe_eval.pipeline.plan import Batch, batches
 from selfe_eval.pipeline.progress import Progress
+from selfe_eval.pipeline.share import missing_batches, stage_of_share
 from selfe_eval.records import ImageKey, Prompt, Suite
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write
 from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.journal import append_records
 from selfe_eval.runs.run import Run
+from selfe_eval.runs.shards import gather
 from selfe_eval.seeds import image_seed
 
 _PNG_LEVEL = 6
@@ -59,30 +64,31 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
         UntrustworthyError: an image comes out differently than its record says.
         OSError: the disk is full or not writable; every whole batch is kept.
     """
-    records = read_images(run.images_file)
-    intact = intact_keys(run.folder, records)
-    planned = batches(run.record, run.spec.batch_size)
-    missing = [batch for batch in planned if not intact.issuperset(batch.keys)]
-    num_missing = sum(len(batch.keys) for batch in missing)
-    total = sum(len(batch.keys) for batch in planned)
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
-    _write_metadata(run, prompts)
-    with progress.stage("generate", total=total, done=total - num_missing) as advance:
+    if run.ranks.is_first:
+        _write_metadata(run, prompts)
+    records = read_images(run.images_file)
+    planned = batches(run.record, run.spec.batch_size)
+    intact = intact_keys(run.folder, records) if run.ranks.is_first else set()
+    missing = missing_batches(run.ranks, planned, intact)
+    with stage_of_share("generate", progress, run.ranks, planned, missing) as advance:
         if not missing:
             return run
-        generator = load_generator()
-        run = run.update(
-            status="started",
-            generator=generator.describe(),
-            nfe={steps: generator.nfe(steps) for steps in run.spec.steps},
-            attempts=(*run.record.attempts, provenance.attempt(stage="generate")),
-        )
-        warm_up = _warm_up_batch(missing)
-        for batch in missing:
-            drawn = _draw(run, batch, prompts, generator, is_timed=batch is not warm_up)
-            _keep(run, drawn, records)
-            advance(len(batch.keys), f"{batch.steps} steps")
-    return run
+        share = run.ranks.share(missing)
+        if share:
+            generator = load_generator()
+            run = run.update(
+                status="started",
+                generator=generator.describe(),
+                nfe={steps: generator.nfe(steps) for steps in run.spec.steps},
+                attempts=(*run.record.attempts, provenance.attempt(stage="generate")),
+            )
+            warm_up = _warm_up_batch(share)
+            for batch in share:
+                drawn = _draw(run, batch, prompts, generator, is_timed=batch is not warm_up)
+                _keep(run, drawn, records)
+                advance(len(batch.keys), f"{batch.steps} steps")
+    return gather(run, run.images_file, read_images)
 
 
 def intact_keys(folder: Path, records: Mapping[ImageKey, ImageRecord]) -> set[ImageKey]:
@@ -113,10 +119,10 @@ def _write_metadata(run: Run, prompts: Mapping[int, Prompt]) -> None:
                 atomic_write(path, content)
 
 
-def _warm_up_batch(missing: Sequence[Batch]) -> Batch | None:
+def _warm_up_batch(share: Sequence[Batch]) -> Batch | None:
     """The first batch pays for caches and kernels; it is not timed where its step count has another one."""
-    first = missing[0]
-    return first if sum(batch.steps == first.steps for batch in missing) > 1 else None
+    first = share[0]
+    return first if sum(batch.steps == first.steps for batch in share) > 1 else None
 
 
 def _draw(
@@ -155,7 +161,9 @@ def _keep(run: Run, drawn: Sequence[_Drawn], records: Mapping[ImageKey, ImageRec
         if file_hash(path) != image.record.sha256:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(path, image.content)
-    append_records(run.images_file, [i.record.as_json() for i in drawn if i.record.key not in records])
+    append_records(
+        run.own_shard(run.images_file), [i.record.as_json() for i in drawn if i.record.key not in records]
+    )
 
 
 def _refuse_another_image(run: Run, new: ImageRecord, old: ImageRecord | None) -> None:

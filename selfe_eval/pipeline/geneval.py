@@ -115,7 +115,10 @@ def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
     suite = suite_of(run)
     if run.spec.source == "checkpoint":
         return run_stages(run, suite, lambda: load_run_generator(run), scorer, progress)
-    record_images(run, found_again(run, suite))
+    found = found_again(run, suite)
+    if run.ranks.is_first:
+        record_images(run, found)
+    run.ranks.meet()
     return summarise(score(run, suite, scorer, progress), suite)[1]
 
 

@@ -1,4 +1,7 @@
-"""Open a run folder for work: made, locked, seen to take files, and wrapped so that it stops well."""
+"""Open a run folder for work: made, locked, seen to take files, and wrapped so that it stops well.
+
+Of several processes that share a job the first one does all that; the others wait and then read what it wrote.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,14 @@ from selfe_eval import provenance
 from selfe_eval.errors import UsageError
 from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.stopping import stopping_well
+from selfe_eval.ranks import Ranks, joined, ranks_here
+from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write
 from selfe_eval.runs.images import read_images
 from selfe_eval.runs.run import Run, RunRecord, create_or_open, lock_folder, open_run
+from selfe_eval.runs.scores import read_scores
+from selfe_eval.runs.shards import put_together, read_with_shards
 
 RUNS_FOLDER = Path("results", "runs")
 """Where runs go without ``--out``, below the working directory."""
@@ -36,6 +43,8 @@ def see_writable(folder: Path, record: RunRecord) -> None:
     Raises:
         UsageError: it cannot be written, is too full, or is in use.
     """
+    if not ranks_here().is_first:
+        return
     is_new = not folder.exists()
     with _planned_folder(folder, record):
         if is_new:
@@ -50,9 +59,12 @@ def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
         UsageError: the folder cannot be written, is in use, or holds something else.
         UntrustworthyError: a file error stopped the work inside.
     """
-    with _planned_folder(folder, record):
-        run = create_or_open(folder, replace(record, attempts=(provenance.attempt(stage="plan"),)))
-        with stopping_well(run):
+    with joined() as ranks, contextlib.ExitStack() as stack:
+        if ranks.is_first:
+            stack.enter_context(_planned_folder(folder, record))
+            planned = replace(record, attempts=(provenance.attempt(stage="plan"),))
+            _absorb_shards(create_or_open(folder, planned, ranks))
+        with _opened_by_all(folder, ranks) as run:
             yield run
 
 
@@ -64,11 +76,30 @@ def existing_run(folder: Path) -> Iterator[Run]:
         UsageError: there is none, it cannot be written, or it is in use.
         UntrustworthyError: a file error stopped the work inside.
     """
-    record = open_run(folder).record
-    with _held(folder, record):
-        run = open_run(folder)
-        with stopping_well(run):
+    with joined() as ranks, contextlib.ExitStack() as stack:
+        if ranks.is_first:
+            stack.enter_context(_held(folder, open_run(folder).record))
+            _absorb_shards(open_run(folder))
+        with _opened_by_all(folder, ranks) as run:
             yield run
+
+
+@contextlib.contextmanager
+def _opened_by_all(folder: Path, ranks: Ranks) -> Iterator[Run]:
+    """The run that the first process has prepared, in every process."""
+    ranks.meet()
+    run = open_run(folder, ranks)
+    with stopping_well(run):
+        yield run
+
+
+def _absorb_shards(run: Run) -> None:
+    """Take in what the processes of a killed job left, before anybody asks what is missing."""
+    scores_file = layout.scores_path(run.folder, METRIC)
+    if layout.shard_paths(run.images_file):
+        put_together(run.images_file, read_images)
+    if layout.shard_paths(scores_file):
+        put_together(scores_file, read_scores)
 
 
 @contextlib.contextmanager
@@ -98,7 +129,7 @@ def _probe(folder: Path, record: RunRecord) -> None:
     probe = folder / layout.PROBE_FILE
     atomic_write(probe, bytes(_BLOCK_BYTES))
     probe.unlink()
-    num_missing = len(planned_keys(record)) - len(read_images(folder / layout.IMAGES_FILE))
+    num_missing = len(planned_keys(record)) - len(read_with_shards(folder / layout.IMAGES_FILE, read_images))
     needed, free = num_missing * _BLOCK_BYTES, shutil.disk_usage(folder).free
     if record.spec.source == "checkpoint" and free < needed:
         raise OSError(errno.ENOSPC, f"{num_missing} images need at least {needed} bytes, and {free} are free")

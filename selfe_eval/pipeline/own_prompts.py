@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.records import Suite
 from selfe_eval.runs import layout
@@ -13,15 +11,16 @@ from selfe_eval.suites.registry import load_suite, metadata_lines
 from selfe_eval.suites.rewritten import base_name, is_rewritten, rewritten_suite
 
 
-def write_prompts(folder: Path, suite: Suite) -> None:
+def write_prompts(run: Run, suite: Suite) -> None:
     """Keep the prompts of a planned run, where they are not the official ones.
 
     Args:
-        folder: The run folder, with its ``run.json``; the caller holds its lock.
+        run: The run; the caller holds its lock. Of several processes the first one writes.
         suite: What the run was planned for.
     """
-    if is_rewritten(suite.name):
-        atomic_write(folder / layout.PROMPTS_FILE, metadata_lines(suite))
+    if is_rewritten(suite.name) and run.ranks.is_first:
+        atomic_write(run.folder / layout.PROMPTS_FILE, metadata_lines(suite))
+    run.ranks.meet()
 
 
 def read_prompts(run: Run) -> Suite:

@@ -99,7 +99,6 @@ def one_ahead(items: Iterator[Item]) -> Generator[Item]:
         while (item := coming.result()) is not None:
             coming = thread.submit(next, items, None)
             yield item
-            del item
 
 
 _ByShape = dict[tuple[int, ...], list[tuple[ImageRecord, NDArray[np.uint8]]]]

@@ -11,15 +11,16 @@ score is missing is judged again whole, and only missing records are appended.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from selfe_eval import provenance
-from selfe_eval.pipeline.plan import batches
+from selfe_eval.pipeline.plan import Batch, batches
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.read_ahead import Tray, Unreadable, one_ahead, trays
+from selfe_eval.pipeline.share import missing_batches, stage_of_share
 from selfe_eval.records import ImageKey, Prompt, ScoredObject, Suite
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
@@ -28,6 +29,7 @@ from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.journal import append_records, rewrite_journal
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import ScoreRecord, read_scores
+from selfe_eval.runs.shards import gather
 from selfe_eval.score.detectors.protocol import RgbImages
 
 BATCH_SIZE = 64
@@ -94,32 +96,35 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
         OSError: the disk is full or not writable; every whole batch is kept.
     """
     path = layout.scores_path(run.folder, METRIC)
-    path.parent.mkdir(exist_ok=True)
     identity = scorer_id(scorer)
     images = read_images(run.images_file)
-    _drop_stale(path, images, identity)
-    atomic_write_json(layout.scorer_path(run.folder, METRIC), scorer.describe())
-    scored = set(read_scores(path))
-    planned = _planned_images(run, images)
-    missing = [batch for batch in planned if not scored.issuperset(image.key for image in batch)]
-    num_planned, num_missing = (sum(map(len, group)) for group in (planned, missing))
+    if run.ranks.is_first:
+        path.parent.mkdir(exist_ok=True)
+        _drop_stale(path, images, identity)
+        atomic_write_json(layout.scorer_path(run.folder, METRIC), scorer.describe())
+    run.ranks.meet()
+    scored = read_scores(path)
+    planned = _planned(run, images)
+    missing = missing_batches(run.ranks, planned, scored)
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
-    with progress.stage("score", total=num_planned, done=num_planned - num_missing) as advance:
+    with stage_of_share("score", progress, run.ranks, planned, missing) as advance:
         if not missing:
             return run
         attempt = provenance.attempt(stage="score")
         run = run.update(status="started", attempts=(*run.record.attempts, attempt))
-        for judged in _judged_batches(run.folder, missing, prompts, scorer, identity):
-            append_records(path, [record.as_json() for record in judged if record.key not in scored])
+        share = [[images[key] for key in batch.keys] for batch in run.ranks.share(missing)]
+        for judged in _judged_batches(run.folder, share, prompts, scorer, identity):
+            fresh = [record.as_json() for record in judged if record.key not in scored]
+            append_records(run.own_shard(path), fresh)
             advance(len(judged), f"{judged[-1].key.steps} steps")
-    return run
+    return gather(run, path, read_scores)
 
 
-def _planned_images(run: Run, images: Mapping[ImageKey, ImageRecord]) -> list[list[ImageRecord]]:
-    """The images to judge, in batches that follow from the plan and from which images there are."""
+def _planned(run: Run, images: Collection[ImageKey]) -> list[Batch]:
+    """What is judged together: it follows from the plan and from which images there are."""
     planned = batches(run.record, BATCH_SIZE)
-    present = [[images[key] for key in batch.keys if key in images] for batch in planned]
-    return [batch for batch in present if batch]
+    present = [replace(batch, keys=tuple(filter(images.__contains__, batch.keys))) for batch in planned]
+    return [batch for batch in present if batch.keys]
 
 
 def is_valid(record: ScoreRecord, image: ImageRecord | None, identity: str) -> bool:

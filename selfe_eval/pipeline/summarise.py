@@ -29,13 +29,20 @@ def summarise(run: Run, suite: Suite) -> tuple[Run, report.Summary]:
     """Compute the summary, write it, and say in the record whether the run is complete.
 
     Args:
-        run: The run; the caller holds its lock.
+        run: The run; the caller holds its lock. Of several processes the first one writes.
         suite: The run's suite.
 
     Raises:
         UntrustworthyError: nothing has been scored yet, or a journal cannot be believed.
     """
     summary, files = summary_files(run, suite)
+    if run.ranks.is_first:
+        _write(run, files)
+    return run.update(status="incomplete" if num_unscored(summary) else "complete"), summary
+
+
+def _write(run: Run, files: Mapping[str, bytes]) -> None:
+    """Bring every derived file up to date; those that are stay untouched."""
     for name in derived_file_names(run):
         path = run.folder / name
         if name not in files:
@@ -43,7 +50,6 @@ def summarise(run: Run, suite: Suite) -> tuple[Run, report.Summary]:
         elif not path.is_file() or path.read_bytes() != files[name]:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(path, files[name])
-    return run.update(status="incomplete" if num_unscored(summary) else "complete"), summary
 
 
 def summary_files(run: Run, suite: Suite) -> tuple[report.Summary, dict[str, bytes]]:

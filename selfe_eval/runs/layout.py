@@ -3,9 +3,10 @@
 run.json                                  what was asked, by whom, with what; written first
 prompts.jsonl                             the metadata lines, where the prompts are rewritten ones
 images.jsonl                              one record an image
+images.rank-001.jsonl                     what another process of the job has added to it; absorbed at the end
 images/steps-004/00017/metadata.jsonl     the official GenEval layout, once per step count
 images/steps-004/00017/samples/0002.png
-scores/geneval.jsonl                      one record a scored image
+scores/geneval.jsonl                      one record a scored image; with shards as above
 scores/geneval.scorer.json                the scorer that gave them
 summary.json                              every number with its interval
 reference/steps-004/results.jsonl         the files that GenEval's own scripts write, for tools made for them
@@ -78,6 +79,20 @@ def failures_file(steps: int) -> str:
     'failures-steps-004.png'
     """
     return f"failures-{steps_folder(steps)}.png"
+
+
+def shard_path(journal: Path, rank: int) -> Path:
+    """What one process of a job adds to a journal; the first one writes into the journal itself.
+
+    >>> shard_path(Path("images.jsonl"), 1).name
+    'images.rank-001.jsonl'
+    """
+    return journal if rank == 0 else journal.with_suffix(f".rank-{rank:03d}{journal.suffix}")
+
+
+def shard_paths(journal: Path) -> list[Path]:
+    """The shards that lie beside a journal, by rank."""
+    return sorted(journal.parent.glob(f"{journal.stem}.rank-*{journal.suffix}"))
 
 
 def scores_path(folder: Path, metric: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from selfe_eval.errors import UntrustworthyError, UsageError
+from selfe_eval.ranks import ALONE, Ranks
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import TEMPORARY_SUFFIX, atomic_write_json
 from selfe_eval.runs.judge import JudgeOptions
@@ -121,6 +122,8 @@ class Run:
     """The run folder."""
     record: RunRecord
     """What ``run.json`` said when it was last read or written by this process."""
+    ranks: Ranks = ALONE
+    """Which process of the job holds it; only the first one writes ``run.json``."""
 
     @property
     def spec(self) -> RunSpec:
@@ -132,15 +135,19 @@ class Run:
         """The journal of images."""
         return self.folder / layout.IMAGES_FILE
 
+    def own_shard(self, journal: Path) -> Path:
+        """The file to which this process adds the records of a journal."""
+        return layout.shard_path(journal, self.ranks.index)
+
     @property
     def resume_command(self) -> str:
         """What to type to go on."""
         return f"selfe-eval resume {shlex.quote(str(self.folder))}"
 
     def update(self, **changes: Any) -> Run:
-        """The run with these fields of its record changed, on disk too; no change, no write."""
+        """The run with these fields of its record changed, by the first process on disk too; no change, no write."""
         record = replace(self.record, **changes)
-        if record != self.record:
+        if record != self.record and self.ranks.is_first:
             atomic_write_json(self.folder / layout.RUN_FILE, record.as_json())
         return replace(self, record=record)
 
@@ -166,8 +173,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: Path, ranks: Ranks = ALONE) -> Run:
     """Open an existing run folder.
+
+    Args:
+        folder: The run folder.
+        ranks: Which process of the job opens it.
 
     Raises:
         UsageError: the folder holds no run.
@@ -190,10 +201,10 @@ def open_run(folder: Path) -> Run:
             f"{path} is damaged: expected a JSON object, but {error}. It is written atomically, so something "
             "else changed it. Restore it, or start a new run with --out."
         ) from error
-    return Run(folder=folder, record=RunRecord.from_json(document))
+    return Run(folder=folder, record=RunRecord.from_json(document), ranks=ranks)
 
 
-def create_or_open(folder: Path, record: RunRecord) -> Run:
+def create_or_open(folder: Path, record: RunRecord, ranks: Ranks = ALONE) -> Run:
     """Open the run of this spec in this folder, or create it there. The caller holds the folder's lock.
 
     What the spec leaves open follows the caller: where the checkpoint and the judge's files lie now, the device,
@@ -204,7 +215,7 @@ def create_or_open(folder: Path, record: RunRecord) -> Run:
         OSError: the folder cannot be written.
     """
     if (folder / layout.RUN_FILE).exists():
-        run = open_run(folder)
+        run = open_run(folder, ranks)
         differences = run.spec.differences(record.spec)
         if differences:
             raise UsageError(
@@ -222,7 +233,7 @@ def create_or_open(folder: Path, record: RunRecord) -> Run:
             "mixed with other files: give --out a new or empty folder."
         )
     atomic_write_json(folder / layout.RUN_FILE, record.as_json())
-    return Run(folder=folder, record=record)
+    return Run(folder=folder, record=record, ranks=ranks)
 
 
 def _is_own_trace(name: str) -> bool:

@@ -18,6 +18,7 @@ from tests.repository import ROOT
 
 LAYERS = (
     ("errors", "records"),
+    ("ranks",),
     ("devices", "provenance", "resources", "seeds"),
     ("suites", "runs"),
     ("openmoji",),
@@ -26,6 +27,7 @@ LAYERS = (
     ("pipeline",),
     ("doctor",),
     ("cli",),
+    ("__main__",),
 )
 """Parts of selfe_eval from the bottom up. A part imports itself and lower layers, never its neighbours."""
 

@@ -30,7 +30,7 @@ def rewritten(tmp_path: Path) -> Suite:
 
 def plan(folder: Path, suite: Suite) -> None:
     with planned_run(folder, small_record(suite)) as run:
-        write_prompts(run.folder, suite)
+        write_prompts(run, suite)
 
 
 def test_a_run_keeps_its_rewritten_prompts(tmp_path: Path, rewritten: Suite) -> None:
