@@ -140,11 +140,11 @@ def _official(
 def _own(request: Request, detector: str) -> JudgeOptions:
     """The files of the one detector that was named; else the official file, where it lies on this disk."""
     judge = request.judge
-    if judge.detector_weights is not None or detector not in ("mmdet", "transformers"):
+    if judge.detector_weights is not None or detector not in OFFICIAL:
         return judge
-    from selfe_eval.doctor.official_files import detector_file
+    from selfe_eval.doctor.official_files import detector_weights
 
-    found = detector_file()
+    found = detector_weights(detector)
     return judge if found is None else replace(judge, detector_weights=str(found))
 
 

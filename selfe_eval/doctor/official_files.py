@@ -29,19 +29,35 @@ class ColorFile:
     """Whether it is the hub's copy, which has another hash than OpenAI's file."""
 
 
-def detector_file() -> Path | None:
-    """The official Mask2Former, if either of its files lies where scoring looks for it."""
+def detector_weights(detector: str) -> Path | None:
+    """The weights that scoring with this detector would take from this disk, if they are there.
+
+    Args:
+        detector: One of OFFICIAL.
+
+    Returns:
+        The official file for mmdet and transformers, the folder in the hub's cache for hf-weights.
+    """
+    if detector == "hf-weights":
+        from selfe_eval.score.detectors.transformers_mask2former import HUB_FILES, HUB_NAME
+
+        cached = [try_to_load_from_cache(HUB_NAME, name) for name in HUB_FILES]
+        return Path(str(cached[0])).parent if all(isinstance(path, str) for path in cached) else None
     given = os.environ.get(FOLDER_VARIABLE)
     folder = Path(given).expanduser() if given else Path.home() / WEIGHTS_FOLDER
     candidates = (folder / name for name in OFFICIAL_FILES.values())
     return next((path for path in candidates if path.is_file()), None)
 
 
-def color_file() -> ColorFile | None:
-    """OpenAI's ViT-L-14, if the hub's cache or the clip package has it."""
+def color_file(hub_cache: Path | None = None) -> ColorFile | None:
+    """OpenAI's ViT-L-14, if the hub's cache or the clip package has it.
+
+    Args:
+        hub_cache: The folder of the hub's cache; by default the one that the environment names.
+    """
     repository = open_clip.get_pretrained_cfg(ARCHITECTURE, OPENAI)["hf_hub"].rstrip("/")
     for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME):
-        cached = try_to_load_from_cache(repository, name)
+        cached = try_to_load_from_cache(repository, name, cache_dir=hub_cache)
         if isinstance(cached, str):
             return ColorFile(path=Path(cached), is_from_hub=True)
     path = Path.home() / CLIP_FILE
