@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from torch import Tensor
@@ -116,7 +117,7 @@ def download(url: str, path: Path, *, hash_prefix: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         download_url_to_file(url, str(path), hash_prefix=hash_prefix, progress=sys.stderr.isatty())
-    except (OSError, RuntimeError) as error:  # RuntimeError: the hash
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the hash
         raise UsageError(
             f"The detector's weights are not at {path}, and downloading them failed: {error}. Fetch {url} yourself "
             f"and put it there, or into a folder that ${FOLDER_VARIABLE} names, or give it with --detector-weights."

@@ -7,20 +7,43 @@ common to both backends and lives in ``mask2former.py``. With a configuration fi
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from selfe_eval.score.detectors import mmdet_own
+from selfe_eval.score.detectors.mask2former import Mask2FormerDetector, Network
+from selfe_eval.score.detectors.mask2former_weights import find_official_weights, read_mask2former_weights
 from selfe_eval.score.detectors.mmdet_stub import build_model, import_mmdet
+from selfe_eval.score.detectors.protocol import Detector
+from selfe_eval.score.detectors.weight_file import fill
 
 CONFIG = ".mim/configs/mask2former/mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco.py"
 """The official detector's configuration inside the mmdet package."""
 
-Network = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""(B, 3, H, W) normalised float32, H and W multiples of 32 -> class logits (B, Q, 81), mask logits (B, Q, H/4, W/4)."""
+
+def load(device: str = "cpu", weights: Path | None = None, config: Path | None = None) -> Detector:
+    """Load the official detector, or with a configuration file any other detector of mmdet.
+
+    Args:
+        device: A torch device string.
+        weights: The official file, under the names of mmdet 2.x or 3.x; without it, it is searched for.
+        config: An mmdet configuration that ``weights`` belong to. It is Python code and runs.
+
+    Raises:
+        UsageError: mmdet is not installed, or the weights are missing, damaged or another network's.
+    """
+    if config is not None:
+        return mmdet_own.load(device, weights, config)
+    versions = import_mmdet()
+    found = read_mask2former_weights(weights or find_official_weights())
+    record: dict[str, Any] = {"weights_file": found.path.name, "weights_sha256": found.sha256, **versions}
+    if not found.is_official:
+        record["variant"] = "unverified-weights"
+    return Mask2FormerDetector("mmdet", mmdet_network(found.tensors, device), device=device, record=record)
 
 
 def packaged_config() -> dict[str, Any]:
@@ -49,11 +72,14 @@ def mmdet_network(
         The network up to the logits of its last decoder layer.
 
     Raises:
-        UsageError: mmdet is not installed.
-        RuntimeError: A tensor is missing, left over or of another shape.
+        UsageError: mmdet is not installed, or a tensor is missing, left over or of another shape.
     """
     model = build_model(config or packaged_config())
-    model.load_state_dict(tensors, strict=True)
+    fill(
+        model,
+        tensors,
+        complaint="The weights are not those of the official detector, Mask2Former with Swin-S",
+    )
     model.to(device).eval()
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +76,24 @@ def build_model(config: Mapping[str, Any]) -> nn.Module:
     with _without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
         model: nn.Module = MODELS.build(config)
     return model
+
+
+def build_pipeline(config: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Build the test pipeline of a whole mmdet configuration, for images that are arrays and have no annotations."""
+    import_mmdet()
+    from mmcv.transforms import Compose
+    from mmdet.utils import get_test_pipeline_cfg
+    from mmengine.registry import DefaultScope
+
+    steps = [
+        step
+        for step in get_test_pipeline_cfg(config)
+        if not re.fullmatch(r"Load\w*Annotations", step["type"])
+    ]
+    steps[0] = {**steps[0], "type": "LoadImageFromNDArray"}
+    with _without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
+        pipeline: Callable[[dict[str, Any]], dict[str, Any]] = Compose(steps)
+    return pipeline
 
 
 class _StubOperators(ModuleType):

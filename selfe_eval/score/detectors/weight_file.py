@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfe_eval.errors import UsageError
 
@@ -81,6 +82,33 @@ def read_weight_file(path: Path) -> WeightFile:
     return WeightFile(path=path, sha256=sha256, tensors=dict(tensors), meta=meta)
 
 
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, complaint: str) -> None:
+    """Copy tensors into a network that has exactly these, by name and shape.
+
+    Args:
+        network: Filled in place, or left as it is.
+        tensors: A full state dict.
+        complaint: How the error begins: which weights do not fit which network.
+
+    Raises:
+        UsageError: A tensor is missing, left over or of another shape; a few are named, never all.
+    """
+    expected = network.state_dict()
+    missing = [name for name in expected if name not in tensors]
+    left_over = [name for name in tensors if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(tensors[name].shape)}, should be {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    if missing or left_over or misshapen:
+        raise UsageError(
+            f"{complaint}. Of {len(expected)} tensors, missing: {_few(missing)}; of another shape: "
+            f"{_few(misshapen)}; not expected: {_few(left_over)}. Give the weights that belong to this network."
+        )
+    network.load_state_dict(tensors, strict=True)
+
+
 class _Nothing:
     """Takes the place of an object of the training's description."""
 
@@ -89,6 +117,11 @@ class _Nothing:
 
     def __setstate__(self, _state: object) -> None:
         pass
+
+
+def _few(names: list[str]) -> str:
+    shown = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+    return f"{len(names)} ({shown})" if names else "0"
 
 
 def _safetensors(path: Path, content: bytes) -> dict[str, Any]:
