@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfe_eval.records import COLORS, Prompt, ScoredObject
+from selfe_eval.records import COLORS, Prompt, Requirement, ScoredObject
 from selfe_eval.score.geneval.float32 import to_float32
 from selfe_eval.score.geneval.rules import (
     Limits,
@@ -201,3 +202,22 @@ def test_what_was_asked_is_correct_for_every_prompt() -> None:
         assert verdict_of(prompt, raw) == Verdict(correct=True, reason="")
         for name in raw:
             assert not verdict_of(prompt, {other: raw[other] for other in raw if other != name}).correct
+
+
+@pytest.mark.parametrize(("group", "relation"), [(0, "right of"), (1, "left of")])
+def test_a_position_refers_to_the_requirement_it_names(group: int, relation: str) -> None:
+    """With two objects to refer to, the number in the metadata decides which one counts."""
+    prompt = Prompt(
+        prompt_id=0,
+        task="position",
+        text="a photo of a dog right of a cat and left of a bench",
+        include=(
+            Requirement(class_name="cat", count=1),
+            Requirement(class_name="bench", count=1),
+            Requirement(class_name="dog", count=1, position=(relation, group)),
+        ),
+    )
+    place = {"cat": 0, "dog": 45, "bench": 90}
+    raw = {name: [ScoredObject(box=(x, 45, x + 10, 55), score=1.0)] for name, x in place.items()}
+
+    assert verdict_of(prompt, raw) == Verdict(correct=True, reason="")
