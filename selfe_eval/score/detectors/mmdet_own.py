@@ -20,7 +20,12 @@ from torch import nn
 
 from selfe_eval.errors import UsageError
 from selfe_eval.score.detectors.mask2former import OFFICIAL_THRESHOLDS
-from selfe_eval.score.detectors.mmdet_stub import build_model, build_pipeline, import_mmdet
+from selfe_eval.score.detectors.mmdet_stub import (
+    build_model,
+    build_pipeline,
+    import_mmdet,
+    without_known_warnings,
+)
 from selfe_eval.score.detectors.protocol import Detections, RgbImages
 from selfe_eval.score.detectors.weight_file import WeightFile, fill, read_weight_file
 
@@ -68,7 +73,7 @@ class OwnMmdetDetector:
         data = self._pipeline({"img": bgr, "img_id": 0})
         batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}
         try:
-            with torch.no_grad():
+            with torch.no_grad(), without_known_warnings():
                 (sample,) = self._model.test_step(batch)  # type: ignore[operator]
         except NotImplementedError as error:
             raise UsageError(f"The detector of your own cannot run here: {error}") from error

@@ -38,7 +38,7 @@ def import_mmdet() -> dict[str, str]:
     Raises:
         UsageError: A package is missing, or the installed versions do not work together.
     """
-    with _without_known_warnings():
+    with without_known_warnings():
         try:
             if importlib.util.find_spec(OPERATORS) is None:
                 sys.modules[OPERATORS] = _StubOperators(OPERATORS)
@@ -73,7 +73,7 @@ def build_model(config: Mapping[str, Any]) -> nn.Module:
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
 
-    with _without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
+    with without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
         model: nn.Module = MODELS.build(config)
     return model
 
@@ -91,9 +91,21 @@ def build_pipeline(config: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
         if not re.fullmatch(r"Load\w*Annotations", step["type"])
     ]
     steps[0] = {**steps[0], "type": "LoadImageFromNDArray"}
-    with _without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
+    with without_known_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
         pipeline: Callable[[dict[str, Any]], dict[str, Any]] = Compose(steps)
     return pipeline
+
+
+@contextmanager
+def without_known_warnings() -> Iterator[None]:
+    """Silence what these packages say about their own code; a user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "``MultiScaleDeformableAttention`` has been moved", ImportWarning)
+        warnings.filterwarnings("ignore", "'pkgutil.find_loader' is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The arguments `dropout` in MultiheadAttention", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.cuda.amp.autocast", FutureWarning)
+        warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
+        yield
 
 
 class _StubOperators(ModuleType):
@@ -132,14 +144,3 @@ class _StubOperators(ModuleType):
 
         kept: Tensor = nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
         return kept
-
-
-@contextmanager
-def _without_known_warnings() -> Iterator[None]:
-    """Silence what these packages say about their own code; a user can do nothing about it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "``MultiScaleDeformableAttention`` has been moved", ImportWarning)
-        warnings.filterwarnings("ignore", "'pkgutil.find_loader' is deprecated", DeprecationWarning)
-        warnings.filterwarnings("ignore", "The arguments `dropout` in MultiheadAttention", DeprecationWarning)
-        warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
-        yield
