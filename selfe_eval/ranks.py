@@ -20,7 +20,7 @@ from selfe_eval.errors import UntrustworthyError, UsageError
 PATIENCE = timedelta(days=7)
 """How long one process waits for the others: longer than any share takes."""
 
-COURTESY_SECONDS = 10.0
+COURTESY_SECONDS = 5.0
 """How long a process that fails waits before it speaks, where another may have the same to say and ends the job."""
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -10,6 +10,7 @@ from selfe_eval.runs import layout
 from selfe_eval.runs.images import read_images
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import read_scores
+from selfe_eval.runs.shards import read_with_shards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,8 @@ def status_by_steps(run: Run) -> list[StepStatus]:
         UntrustworthyError: a journal is damaged.
     """
     planned = planned_keys(run.record)
-    images = read_images(run.images_file)
-    scores = read_scores(layout.scores_path(run.folder, METRIC))
+    images = read_with_shards(run.images_file, read_images)
+    scores = read_with_shards(layout.scores_path(run.folder, METRIC), read_scores)
     scored = {key for key, record in scores.items() if record.correct is not None}
     return [
         StepStatus(

@@ -15,6 +15,7 @@ from selfe_eval.runs import layout
 from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import read_scores
+from selfe_eval.runs.shards import read_with_shards
 from selfe_eval.seeds import image_seed
 
 
@@ -25,14 +26,14 @@ def problems(run: Run, suite: Suite) -> list[str]:
     objects, and the summary and the reference's own files with those that the scores give.
     """
     try:
-        return [*_torn(run), *_all_problems(run, suite)]
+        return [*_unfinished(run), *_all_problems(run, suite)]
     except SelfeEvalError as error:
         return [str(error)]
 
 
 def _all_problems(run: Run, suite: Suite) -> Iterator[str]:
     planned = planned_keys(run.record)
-    images = read_images(run.images_file)
+    images = read_with_shards(run.images_file, read_images)
     if run.record.status != "complete":
         yield f"{layout.RUN_FILE}: the status is {run.record.status}, not complete"
     yield from (f"{_name(key)}: planned, but has no record" for key in planned if key not in images)
@@ -78,7 +79,7 @@ def _folder_problems(run: Run, suite: Suite, images: dict[ImageKey, ImageRecord]
 
 
 def _score_problems(run: Run, planned: list[ImageKey], images: dict[ImageKey, ImageRecord]) -> Iterator[str]:
-    scores = read_scores(layout.scores_path(run.folder, METRIC))
+    scores = read_with_shards(layout.scores_path(run.folder, METRIC), read_scores)
     for key in planned:
         if key not in scores:
             yield f"{_name(key)}: has no score"
@@ -105,11 +106,19 @@ def _summary_problems(run: Run, suite: Suite) -> Iterator[str]:
             yield f"{name}: is not what the scores give"
 
 
-def _torn(run: Run) -> Iterator[str]:
-    for path in (run.images_file, layout.scores_path(run.folder, METRIC)):
-        content = _content(path)
-        if content and not content.endswith(b"\n"):
-            yield f"{path.relative_to(run.folder)}: the last line is torn (a crash; resuming repairs it)"
+def _unfinished(run: Run) -> Iterator[str]:
+    """Journals as a crash leaves them."""
+    for journal in (run.images_file, layout.scores_path(run.folder, METRIC)):
+        shards = layout.shard_paths(journal)
+        for shard in shards:
+            yield (
+                f"{shard.relative_to(run.folder)}: belongs into {journal.name} (another process is at work, or was "
+                "killed; resuming puts them together)"
+            )
+        for path in (journal, *shards):
+            content = _content(path)
+            if content and not content.endswith(b"\n"):
+                yield f"{path.relative_to(run.folder)}: the last line is torn (a crash; resuming repairs it)"
 
 
 def _content(path: Path) -> bytes | None:

@@ -55,7 +55,7 @@ def put_together(journal: Path, read: Reader[AnyRecord]) -> None:
     if list(records) != list(there):
         rewrite_journal(journal, [record.as_json() for record in records.values()])
     for shard in shards:
-        shard.unlink(missing_ok=True)
+        shard.unlink()
 
 
 def _joined(files: Sequence[Mapping[ImageKey, AnyRecord]]) -> dict[ImageKey, AnyRecord]:

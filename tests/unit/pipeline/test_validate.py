@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from selfe_eval.pipeline.geneval import run_stages
-from selfe_eval.pipeline.opening import planned_run
+from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.status import status_by_steps
 from selfe_eval.pipeline.validate import problems
+from selfe_eval.runs import layout
 from selfe_eval.runs.run import open_run
 from tests.fakes import FakeGenerator, FakeScorer, small_record, small_suite
 
@@ -120,3 +121,23 @@ def test_status_counts_what_is_there(folder: Path) -> None:
     one, four = status_by_steps(open_run(folder))
     assert (one.planned, one.made, one.scored) == (24, 23, 24)
     assert (four.planned, four.made, four.scored) == (24, 24, 23)
+
+
+def test_what_a_killed_process_left_is_counted_and_named(folder: Path) -> None:
+    """Records in a shard count as made and scored; validate says where they belong and finds nothing else."""
+    before = status_by_steps(open_run(folder))
+    for name in ("images.jsonl", "scores/geneval.jsonl"):
+        journal = folder / name
+        lines = journal.read_text().splitlines(keepends=True)
+        journal.write_text("".join(lines[0::2]))
+        layout.shard_path(journal, 1).write_text("".join(lines[1::2]))
+
+    assert status_by_steps(open_run(folder)) == before
+    named = [problem for problem in found(folder) if "is not what" not in problem]
+    assert [problem.split(":")[0] for problem in named] == [
+        "images.rank-001.jsonl",
+        "scores/geneval.rank-001.jsonl",
+    ]
+    with existing_run(folder):
+        pass
+    assert found(folder) == []
