@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -217,6 +218,13 @@ def test_a_stated_number_of_images_is_held_against_the_folder(images: Path) -> N
     fewer = find_images(images, SUITE, images_per_prompt=1)
     assert len(fewer.paths) == len(fewer.findings["more than --images-per-prompt"]) == 12
     assert {key.image_index for key in fewer.paths} == {0}
+
+
+def test_a_folder_may_be_given_from_here(images: Path) -> None:
+    """Paths are absolute whatever was typed: they stand in a run folder that lies elsewhere."""
+    found = find_images(Path(os.path.relpath(images)), SUITE)
+    assert found.folder == images.resolve()
+    assert all(path.is_absolute() and path.is_file() for path in found.paths.values())
 
 
 def test_links_are_followed(images: Path, tmp_path: Path) -> None:
