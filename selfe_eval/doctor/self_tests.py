@@ -7,9 +7,10 @@ installation, and out of reach of random weights, a wrong activation or exchange
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -33,21 +34,22 @@ TWICE, ALONE = 24, 6
 OFFICIAL_TWICE, OFFICIAL_ALONE = 4, 2
 """The same for the official detector, which takes seconds an image on a CPU."""
 
+_NOT_OFFICIAL = "Nothing, if that is what you want; such numbers are not compared with GenEval's."
 _REINSTALL = "Reinstall selfe-eval, with torch and torchvision from one index; if it stays, try --device cpu."
-_INTACT = Bound(
+INTACT = Bound(
     least=OVERALL_TARGET, says=f"at least {OVERALL_TARGET:.0%} must be, as in `calibrate`", advice=_REINSTALL
 )
-_BROKEN = Bound(
+BROKEN = Bound(
     least=BROKEN_TARGET, says=f"at least {BROKEN_TARGET:.0%} must be, as in `calibrate`", advice=_REINSTALL
 )
-_BUNDLED_COLORS = Bound(least=0.95, says="at least 95% must be", advice=_REINSTALL)
-_OFFICIAL_COLORS = Bound(
+BUNDLED_COLORS = Bound(least=0.95, says="at least 95% must be", advice=_REINSTALL)
+KNOWN_TO_CLIP = Bound(
     least=0.7,
     says="at least 7 must be (a chosen bound, not a measured one: a healthy installation should name nearly all)",
     advice="The colour model is not ViT-L-14 with OpenAI's weights and QuickGELU, or its file is damaged: get "
     "ViT-L-14.pt again and name it with --color-weights, or use --color-weights openai.",
 )
-_EASY = Bound(
+EASY = Bound(
     least=0.3,
     says="at least 3 must be (a chosen bound, not a measured one: a healthy installation should find most)",
     advice="Numbers of this detector are not to be believed. Use the official file (SHA-256 743b7d99... or "
@@ -86,9 +88,9 @@ def bundled_judge(subject: Subject) -> list[Finding]:
         scorer = GenEvalScorer(subject.load(), colors)
         intact, broken = known_scenes()
         return [
-            content_finding(area, scorer, intact, _INTACT),
-            content_finding(area, scorer, broken, _BROKEN),
-            *color_findings(area, colors, colored_objects(), _BUNDLED_COLORS),
+            content_finding(area, scorer, intact, INTACT),
+            content_finding(area, scorer, broken, BROKEN),
+            *color_findings(area, colors, colored_objects(), BUNDLED_COLORS),
             *repeat_findings(area, scorer, intact.some(TWICE), ALONE),
         ]
 
@@ -105,7 +107,7 @@ def official_detector(subject: Subject) -> list[Finding]:
         pictures = known_pictures()
         return [
             _which_weights(area, detector),
-            content_finding(area, scorer, pictures, _EASY),
+            content_finding(area, scorer, pictures, EASY),
             *repeat_findings(area, scorer, pictures.some(OFFICIAL_TWICE), OFFICIAL_ALONE),
         ]
 
@@ -123,8 +125,8 @@ def official_colors(subject: Subject, found: ColorFile | None) -> list[Finding]:
     def test() -> list[Finding]:
         colors = _official_classifier(subject, found)
         return [
-            _activation(bool(colors.describe()["color_quick_gelu"])),
-            *color_findings(OFFICIAL_COLORS, colors, flat_colors(), _OFFICIAL_COLORS),
+            _which_colors(colors.describe()),
+            *color_findings(OFFICIAL_COLORS, colors, flat_colors(), KNOWN_TO_CLIP),
         ]
 
     return guarded(OFFICIAL_COLORS, test)
@@ -133,8 +135,14 @@ def official_colors(subject: Subject, found: ColorFile | None) -> list[Finding]:
 def architecture_finding() -> Finding:
     """Whether this open_clip builds the official colour model with QuickGELU; needs no weights."""
     with torch.device("meta"):
-        network = open_clip.CLIP(**open_clip.get_model_config(ARCHITECTURE))
-    return _activation(uses_quick_gelu(network))
+        is_quick = uses_quick_gelu(open_clip.CLIP(**open_clip.get_model_config(ARCHITECTURE)))
+    return Finding(
+        area=OFFICIAL_COLORS,
+        name="activation",
+        status="ok" if is_quick else "fail",
+        found=f"this open_clip builds {ARCHITECTURE} with {_gelu(is_quick)}",
+        advice="" if is_quick else "OpenAI's weights need QuickGELU: pip install 'open_clip_torch>=3.3,<4'.",
+    )
 
 
 def guarded(area: str, test: Callable[[], list[Finding]]) -> list[Finding]:
@@ -159,16 +167,24 @@ def _official_classifier(subject: Subject, found: ColorFile | None) -> ColorClas
     return ColorClassifier(model, device=subject.device, mode=subject.judge.color_mode)
 
 
-def _activation(is_quick: bool) -> Finding:  # noqa: FBT001 - the one thing it is about
+def _which_colors(record: Mapping[str, Any]) -> Finding:
+    activation = _gelu(bool(record["color_quick_gelu"]))
+    sha256 = str(record["color_weights_sha256"])[:8]
+    variant = record.get("color_variant")
+    if variant is None:
+        found = f"{record['color_model']} with OpenAI's weights (SHA-256 {sha256}) and {activation}"
+        return Finding(area=OFFICIAL_COLORS, name="color weights", status="ok", found=found)
     return Finding(
         area=OFFICIAL_COLORS,
-        name="activation",
-        status="ok" if is_quick else "fail",
-        found=f"{ARCHITECTURE} is built with {'QuickGELU' if is_quick else 'plain GELU'}",
-        advice=""
-        if is_quick
-        else "OpenAI's weights need QuickGELU: pip install 'open_clip_torch>=3.3,<4', or --color-weights openai.",
+        name="color weights",
+        status="warn",
+        found=f"not GenEval's own (SHA-256 {sha256}, {activation}); numbers are reported as geneval[{variant}]",
+        advice=_NOT_OFFICIAL,
     )
+
+
+def _gelu(is_quick: bool) -> str:  # noqa: FBT001 - the one thing it is about
+    return "QuickGELU" if is_quick else "plain GELU"
 
 
 def _which_weights(area: str, detector: Detector) -> Finding:
@@ -182,5 +198,5 @@ def _which_weights(area: str, detector: Detector) -> Finding:
         name="weights",
         status="warn",
         found=f"not the official ones (SHA-256 {sha256[:8]}); numbers are reported as geneval[{variant}]",
-        advice="Nothing, if that is what you want; such numbers are not compared with GenEval's.",
+        advice=_NOT_OFFICIAL,
     )

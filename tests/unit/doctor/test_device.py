@@ -14,25 +14,27 @@ def judged(*, architectures: tuple[str, ...] = ("sm_80", "sm_90"), uses_gpu: boo
 
 
 @pytest.mark.parametrize(
-    ("capability", "architectures", "expected"),
+    ("capability", "architecture"),
     [
-        ((9, 0), ("sm_90",), True),
-        ((8, 9), ("sm_86",), True),
-        ((8, 6), ("sm_89",), False),
-        ((9, 0), ("sm_80", "sm_86"), False),
-        ((12, 0), ("sm_80", "compute_80"), True),
-        ((7, 0), ("compute_80",), False),
-        ((9, 0), ("sm_90a",), True),
-        ((9, 3), ("sm_90a",), False),
-        ((12, 1), ("sm_120",), True),
-        ((9, 0), (), False),
+        ((9, 0), "sm_90"),
+        ((8, 9), "sm_86"),
+        ((12, 0), "compute_80"),
+        ((9, 0), "sm_90a"),
+        ((12, 1), "sm_120"),
     ],
 )
-def test_machine_code_runs_within_its_major_version(
-    capability: tuple[int, int], architectures: tuple[str, ...], expected: bool
-) -> None:
-    """sm_XY runs on X.Y and later minors, compute_XY on anything later, sm_XYa on X.Y alone."""
-    assert is_built_for(capability, architectures) is expected
+def test_code_runs_on_later_gpus_of_its_kind(capability: tuple[int, int], architecture: str) -> None:
+    """sm_XY runs on X.Y and later minors, compute_XY on anything later, sm_XYa on X.Y."""
+    assert is_built_for(capability, ["sm_50", architecture])
+
+
+@pytest.mark.parametrize(
+    ("capability", "architecture"),
+    [((8, 6), "sm_89"), ((9, 0), "sm_86"), ((7, 0), "compute_80"), ((9, 3), "sm_90a"), ((9, 0), "gfx942")],
+)
+def test_code_does_not_run_on_other_gpus(capability: tuple[int, int], architecture: str) -> None:
+    """Neither an earlier minor nor another major version runs machine code, nor another minor sm_XYa."""
+    assert not is_built_for(capability, [architecture])
 
 
 def test_a_gpu_that_torch_has_code_for_is_named() -> None:

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selfe_eval.doctor.findings import Finding
+from selfe_eval.doctor.judging import Bound, content_finding, repeat_findings
+from selfe_eval.doctor.known_images import KnownImages
+from selfe_eval.records import Prompt
+from selfe_eval.score.detectors.protocol import RgbImages
+from tests.fakes import FakeJudgement, FakeScorer, small_suite
+
+BOUND = Bound(least=0.9, says="most must be", advice="mend it")
+
+
+def known(*, correct: bool = True) -> KnownImages:
+    """Twelve images, red 0 or 255 and blue the other: the fake scorer says "correct" where red is low."""
+    prompts = tuple(small_suite(2).prompts)
+    pixels = np.zeros((len(prompts), 8, 8, 3), np.uint8)
+    pixels[..., 2 if correct else 0] = 255
+    return KnownImages(what="images", images=RgbImages(pixels=pixels), prompts=prompts, correct=correct)
+
+
+@dataclass(kw_only=True)
+class Changed:
+    """The fake scorer behind something that is broken."""
+
+    images: Callable[[RgbImages], RgbImages] = lambda images: images
+    """What reaches the scorer."""
+    verdict: Callable[[FakeJudgement, int], FakeJudgement] = lambda judgement, _size: judgement
+    """What comes out, given the number of images beside it."""
+    inner: FakeScorer = field(default_factory=FakeScorer)
+
+    def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[FakeJudgement]:
+        judged = self.inner.score(self.images(images), prompts)
+        return [self.verdict(judgement, len(prompts)) for judgement in judged]
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def exchanged(images: RgbImages) -> RgbImages:
+    return RgbImages(pixels=np.ascontiguousarray(images.pixels[..., ::-1]))
+
+
+def raised(judgement: FakeJudgement, by: float) -> FakeJudgement:
+    """The same verdict with other scores."""
+    objects = {
+        name: [replace(thing, score=thing.score + by) for thing in found]
+        for name, found in judgement.objects.items()
+    }
+    return replace(judgement, objects=objects)
+
+
+def flipped(judgement: FakeJudgement) -> FakeJudgement:
+    return replace(judgement, correct=not judgement.correct)
+
+
+def repeated(scorer: Changed) -> dict[str, Finding]:
+    return {finding.name: finding for finding in repeat_findings("openmoji", scorer, known(), 3)}
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_a_judge_that_is_right_passes(*, correct: bool) -> None:
+    """Intact images must be judged correct, broken ones wrong; the count is in the finding."""
+    finding = content_finding("openmoji", FakeScorer(), known(correct=correct), BOUND)
+    assert finding.status == "ok"
+    assert finding.found.startswith("12 of 12 judged " + ("correct" if correct else "wrong"))
+
+
+def test_exchanged_channels_fail() -> None:
+    """A judge that gets BGR for RGB is wrong about coloured things, and the advice is the bound's."""
+    finding = content_finding("openmoji", Changed(images=exchanged), known(), BOUND)
+    assert (finding.status, finding.advice) == ("fail", "mend it")
+    assert finding.found == "0 of 12 judged correct; most must be"
+
+
+def test_random_answers_fail_content_and_repetition() -> None:
+    """A judge that tosses a coin is wrong too often, and says other things the second time."""
+    rng = np.random.default_rng(0)
+    tossed = Changed(verdict=lambda judgement, _: flipped(judgement) if rng.random() < 0.5 else judgement)
+
+    assert content_finding("openmoji", tossed, known(), BOUND).status == "fail"
+    assert repeated(tossed)["same images twice"].status == "fail"
+
+
+def test_the_bound_is_met_at_its_value() -> None:
+    """Nine in ten: of twelve images eleven pass and ten fail."""
+    for num_wrong, status in ((1, "ok"), (2, "fail")):
+        images = known()
+        pixels = images.images.pixels.copy()
+        pixels[:num_wrong, ..., 0] = 255
+        spoilt = replace(images, images=RgbImages(pixels=pixels))
+        assert content_finding("openmoji", FakeScorer(), spoilt, BOUND).status == status
+
+
+def test_a_steady_judge_repeats_itself_to_the_bit() -> None:
+    """Same verdicts and bits twice, the same alone as in a batch, and a time is reported."""
+    findings = repeated(Changed())
+    assert [finding.status for finding in findings.values()] == ["ok", "ok", "ok"]
+    assert findings["same images twice"].found == "same verdicts and same bits on 12 images"
+    assert findings["speed"].found.endswith("s an image")
+
+
+@pytest.mark.parametrize(("step", "status"), [(1e-5, "warn"), (0.02, "fail")])
+def test_drifting_scores_are_found_before_verdicts_change(step: float, status: str) -> None:
+    """Scores that move by rounding are a warning, by more a failure, though every verdict stays."""
+    calls = iter(range(10**6))
+    drifting = Changed(verdict=lambda judgement, _: raised(judgement, step * (next(calls) // 12 % 2)))
+    assert repeated(drifting)["same images twice"].status == status
+
+
+def test_a_verdict_that_depends_on_its_neighbours_fails() -> None:
+    """An image that is judged otherwise, or scored otherwise, when alone: the batch is mixed somewhere."""
+    verdicts = Changed(verdict=lambda judgement, size: judgement if size > 1 else flipped(judgement))
+    scores = Changed(verdict=lambda judgement, size: raised(judgement, 0.1 if size == 1 else 0.0))
+    for mixing in (verdicts, scores):
+        findings = repeated(mixing)
+        assert findings["same images twice"].status == "ok"
+        assert findings["alone and in a batch"].status == "fail"

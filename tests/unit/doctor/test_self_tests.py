@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from selfe_eval.doctor.findings import Finding
+from selfe_eval.doctor.judging import content_finding
+from selfe_eval.doctor.known_images import known_scenes
+from selfe_eval.doctor.self_tests import (
+    INTACT,
+    Subject,
+    architecture_finding,
+    bundled_judge,
+    guarded,
+    official_colors,
+    official_detector,
+)
+from selfe_eval.records import Prompt
+from selfe_eval.resources import checkpoints_dir
+from selfe_eval.runs.judge import JudgeOptions
+from selfe_eval.score.detectors.openmoji_network import NetworkOptions, OpenmojiNetwork
+from selfe_eval.score.detectors.protocol import RgbImages
+from selfe_eval.score.geneval_scorer import GenEvalScorer, ImageScore, build_scorer
+from selfe_eval.score.judge_weights import write_weights
+
+
+def subject(detector: str = "openmoji", **files: Path) -> Subject:
+    judge = JudgeOptions(**{option: str(path) for option, path in files.items()})  # type: ignore[arg-type]
+    return Subject(detector=detector, device="cpu", judge=judge)
+
+
+def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+@pytest.fixture(scope="module")
+def random_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled detector's network with random weights and a true hash."""
+    config = json.loads((checkpoints_dir() / "openmoji-detector" / "config.json").read_text())
+    del config["files"]
+    torch.manual_seed(0)
+    network = OpenmojiNetwork(NetworkOptions(**config["network"]))
+    folder = tmp_path_factory.mktemp("random")
+    write_weights(folder, network.state_dict(), config)
+    return folder
+
+
+def test_the_bundled_judge_passes() -> None:
+    """The weights of the repository are right on scenes and colours, and repeat themselves."""
+    findings = by_name(bundled_judge(subject()))
+    assert {finding.status for finding in findings.values()} == {"ok"}
+    assert set(findings) == {
+        "intact scenes",
+        "broken scenes",
+        "known colors",
+        "channel order",
+        "same images twice",
+        "alone and in a batch",
+        "speed",
+    }
+
+
+def test_a_detector_with_random_weights_fails(random_detector: Path) -> None:
+    """Files that are whole and load without complaint, but were never trained, do not get through."""
+    findings = by_name(bundled_judge(subject(detector_weights=random_detector)))
+    assert findings["intact scenes"].status == "fail"
+    assert "Reinstall" in findings["intact scenes"].advice
+
+
+class _Exchanged:
+    """The real scorer, given BGR for RGB."""
+
+    def __init__(self, scorer: GenEvalScorer) -> None:
+        self._scorer = scorer
+
+    def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[ImageScore]:
+        exchanged = RgbImages(pixels=np.ascontiguousarray(images.pixels[..., ::-1]))
+        return self._scorer.score(exchanged, prompts)
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+
+def test_exchanged_channels_fail_on_real_scenes() -> None:
+    """The bundled judge finds objects in BGR images too; the verdicts on colours give it away."""
+    intact, _ = known_scenes()
+    finding = content_finding("openmoji", _Exchanged(build_scorer()), intact, INTACT)
+    assert finding.status == "fail"
+
+
+def test_a_random_colour_model_fails(tmp_path: Path) -> None:
+    """A CLIP that loads without complaint and was never trained names too few of ten flat colours."""
+    tower = {"width": 16, "layers": 1}
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 16, "patch_size": 8, "head_width": 8, **tower},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "heads": 1, **tower},
+    }
+    torch.manual_seed(0)
+    text = json.dumps({"model_cfg": config, "preprocess_cfg": {"size": 16}})
+    (tmp_path / "open_clip_config.json").write_text(text)
+    torch.save(open_clip.CLIP(**config).state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+
+    findings = by_name(official_colors(subject("mmdet", color_weights=tmp_path), None))
+    assert findings["known colors"].status == "fail"
+    assert findings["known colors"].area == "official colors"
+
+
+def test_a_checkpoint_of_another_family_fails_with_what_to_do(tmp_path: Path) -> None:
+    """A file that holds another network is refused when it is loaded, in words, and the examination goes on."""
+    path = tmp_path / "other.pth"
+    torch.save({"state_dict": {"head.weight": torch.zeros(2, 2)}}, path)
+    for detector in ("transformers", "mmdet"):
+        (finding,) = official_detector(subject(detector, detector_weights=path))
+        assert (finding.area, finding.status) == (detector, "fail")
+        assert "should hold mmdet's Mask2Former" in finding.advice
+
+
+def test_a_crash_of_a_judge_is_a_finding() -> None:
+    """What a driver or library throws becomes a failure that names it."""
+
+    def crash() -> list[Finding]:
+        raise RuntimeError("CUDA error: no kernel image is available")
+
+    (finding,) = guarded("mmdet", crash)
+    assert finding.status == "fail"
+    assert finding.found == "RuntimeError: CUDA error: no kernel image is available"
+
+
+def test_this_open_clip_builds_the_official_colour_model_with_quick_gelu() -> None:
+    """The architecture is built and looked at; its name alone proves nothing."""
+    assert architecture_finding().status == "ok"
