@@ -52,9 +52,7 @@ def import_mmdet() -> dict[str, str]:
                 "Install them with `pip install 'selfe-eval[mmdet]'`, or use --detector transformers, which runs "
                 "the same weights without mmdet."
             ) from error
-        torch.meshgrid(
-            torch.zeros(1)
-        )  # as mmdet calls it; torch warns of it once in a process, and here unheard
+        torch.meshgrid(torch.zeros(1))  # mmdet calls it so; torch warns once in a process, and here unheard
     attention.IS_CUDA_AVAILABLE = False  # type: ignore[attr-defined]  # plain PyTorch on every device
     is_stub = isinstance(sys.modules.get(OPERATORS), _StubOperators)
     return {
@@ -101,7 +99,6 @@ def without_known_warnings() -> Iterator[None]:
     """Silence what these packages say about their own code; a user can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "``MultiScaleDeformableAttention`` has been moved", ImportWarning)
-        warnings.filterwarnings("ignore", "'pkgutil.find_loader' is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "The arguments `dropout` in MultiheadAttention", DeprecationWarning)
         warnings.filterwarnings("ignore", "`torch.cuda.amp.autocast", FutureWarning)
         warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
@@ -113,7 +110,7 @@ class _StubOperators(ModuleType):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.__spec__ = ModuleSpec(name, None)  # mmengine asks for it
+        self.__spec__ = ModuleSpec(name, None)  # without it find_spec raises the next time
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):

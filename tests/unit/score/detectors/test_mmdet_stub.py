@@ -24,7 +24,7 @@ print(MODELS.get("Mask2Former").__name__)
 
 def _python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=False, timeout=1200
     )
 
 
