@@ -119,6 +119,33 @@ def test_the_arithmetic_is_that_of_float32_arrays(a: Box, b: Box, slack: float) 
     assert set(relations(a, b, slack)) == in_numpy(a, b, slack)
 
 
+def boxes_on_the_edge(box: Box, other: Box) -> list[Box]:
+    """``box`` with right sides that are float32 neighbours, around one at which its relations change."""
+
+    def ending_at(x: np.float32) -> Box:
+        return (box[0], box[1], float(x), box[3])
+
+    low, high = np.float32(-600), np.float32(1200)
+    at_low = relations(ending_at(low), other)
+    while (middle := np.float32((low + high) / 2)) not in {low, high}:
+        low, high = (middle, high) if relations(ending_at(middle), other) == at_low else (low, middle)
+    neighbours = [low]
+    for _ in range(8):
+        before = np.nextafter(neighbours[0], np.float32(-np.inf))
+        after = np.nextafter(neighbours[-1], np.float32(np.inf))
+        neighbours = [before, *neighbours, after]
+    return [ending_at(x) for x in neighbours]
+
+
+def test_pairs_on_the_edge_of_the_rule_fall_where_float32_puts_them() -> None:
+    """Within eight roundings of a change of relations, every single rounding is the float32 unit's."""
+    rng = np.random.default_rng(0)
+    for a0, a1, a2, a3, b0, b1, b2, b3 in rng.uniform(0, 512, (500, 8)).astype(np.float32).tolist():
+        other = (b0, b1, b2, b3)
+        for box in boxes_on_the_edge((a0, a1, a2, a3), other):
+            assert set(relations(box, other)) == in_numpy(box, other, 0.1)
+
+
 @LAW
 @given(st.floats(-1e30, 1e30))
 def test_rounding_to_single_precision_is_numpys(value: float) -> None:
