@@ -1,10 +1,9 @@
-"""The official checkpoint under the names that transformers gives the same network.
+"""The official checkpoint, and the hub's, under the names that transformers 5.23 gives the same network.
 
-Names are replaced, joint projections split, and the columns of Swin's patch merging re-ordered: mmdet gathers the
-four neighbours channel by channel, transformers neighbour by neighbour. No number is changed. Needs no mmdet.
-
-Written for the names of mmdet 3.x and of transformers 5.23. A name this table does not know stays as it is, so that a
-strict load reports it.
+From mmdet's names: replaced, joint projections split, and the columns of Swin's patch merging re-ordered, because
+mmdet gathers the four neighbours channel by channel and transformers neighbour by neighbour. No number is changed.
+The hub's file has the names of transformers 4. A name that the tables here do not know stays as it is, so that a strict
+load reports it.
 """
 
 from __future__ import annotations
@@ -62,13 +61,26 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (r"^panoptic_head\.mask_embed\.4\.", rf"{_QUERIES}.decoder.mask_predictor.mask_embedder.2.0."),
     (r"^panoptic_head\.cls_embed\.", r"class_predictor."),
 )
-"""Patterns and replacements, applied one after the other to every name."""
+"""Patterns and replacements, applied one after the other to every name; from mmdet 3.x."""
+
+_HUB_RENAMES: tuple[tuple[str, str], ...] = (
+    (rf"^{re.escape(_BACKBONE)}\.embeddings\.", rf"{_BACKBONE}.swin.embeddings."),
+    (rf"^{re.escape(_BACKBONE)}\.encoder\.", rf"{_BACKBONE}.swin.encoder."),
+    (r"\.attention\.self\.query\.", r".attention.q_proj."),
+    (r"\.attention\.self\.key\.", r".attention.k_proj."),
+    (r"\.attention\.self\.value\.", r".attention.v_proj."),
+    (r"\.attention\.self\.(relative_position_bias_table)$", r".attention.relative_position_bias.\1"),
+    (r"\.attention\.output\.dense\.", r".attention.o_proj."),
+    (r"\.intermediate\.dense\.", r".mlp.fc1."),
+    (r"\.output\.dense\.", r".mlp.fc2."),
+)
+"""The same, from transformers 4; what is in the names of 5 already stays."""
 
 _NOT_STORED = "relative_position_index"
 """Which entry of the bias table a pair of pixels reads: follows from the window size, no weight."""
 
 
-def transformers_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def names_from_mmdet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename and re-arrange a state dict of mmdet's Mask2Former with a Swin backbone.
 
     Args:
@@ -84,6 +96,22 @@ def transformers_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def names_from_hub(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a state dict of ``Mask2FormerForUniversalSegmentation`` as the hub stores it.
+
+    Args:
+        tensors: In the names of transformers 4 or 5.
+
+    Returns:
+        The same tensors in the names of transformers 5.23.
+    """
+    return {
+        _renamed(name, _HUB_RENAMES): tensor
+        for name, tensor in tensors.items()
+        if not name.endswith(_NOT_STORED)
+    }
+
+
 def _converted(name: str, tensor: Tensor) -> dict[str, Tensor]:
     """What one tensor becomes."""
     if ".w_msa.qkv." in name:
@@ -97,8 +125,8 @@ def _converted(name: str, tensor: Tensor) -> dict[str, Tensor]:
     return {_renamed(name): tensor}
 
 
-def _renamed(name: str) -> str:
-    for pattern, replacement in _RENAMES:
+def _renamed(name: str, table: tuple[tuple[str, str], ...] = _RENAMES) -> str:
+    for pattern, replacement in table:
         name = re.sub(pattern, replacement, name)
     return name
 

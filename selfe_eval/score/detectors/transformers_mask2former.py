@@ -6,22 +6,28 @@ reported as GenEval.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import json
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from selfe_eval.errors import UsageError
 from selfe_eval.score.detectors.mask2former import Mask2FormerDetector
 from selfe_eval.score.detectors.mask2former_weights import find_official_weights, read_mask2former_weights
-from selfe_eval.score.detectors.transformers_network import VERSION, folder_network, official_network
+from selfe_eval.score.detectors.transformers_network import (
+    OFFICIAL_SIZES,
+    VERSION,
+    NetworkSizes,
+    hub_network,
+    official_network,
+)
+from selfe_eval.score.detectors.weight_file import read_weight_file
 from selfe_eval.suites.vocabulary import CLASSES
 
 HUB_NAME = "facebook/mask2former-swin-small-coco-instance"
-HUB_WEIGHTS = "model.safetensors"
-HUB_FILES = ("config.json", HUB_WEIGHTS)
+CONFIG, WEIGHTS = HUB_FILES = ("config.json", "model.safetensors")
 
 OTHER_SPELLINGS = {
     "motorcycle": "motorbike",
@@ -50,7 +56,11 @@ def load(device: str = "cpu", weights: Path | None = None, config: Path | None =
     """
     _refuse_config("transformers", config)
     found = read_mask2former_weights(weights or find_official_weights())
-    record: dict[str, Any] = {"weights_sha256": found.sha256, "transformers": VERSION}
+    record: dict[str, Any] = {
+        "weights_file": found.path.name,
+        "weights_sha256": found.sha256,
+        "transformers": VERSION,
+    }
     if not found.is_official:
         record["variant"] = "unverified-weights"
     network = official_network(found.tensors, device)
@@ -58,7 +68,11 @@ def load(device: str = "cpu", weights: Path | None = None, config: Path | None =
 
 
 def load_hub_weights(
-    device: str = "cpu", weights: Path | None = None, config: Path | None = None
+    device: str = "cpu",
+    weights: Path | None = None,
+    config: Path | None = None,
+    *,
+    sizes: NetworkSizes = OFFICIAL_SIZES,
 ) -> Mask2FormerDetector:
     """Load Meta's Mask2Former Swin-S from the Hugging Face hub, its cache, or a folder.
 
@@ -66,17 +80,22 @@ def load_hub_weights(
         device: A torch device string.
         weights: A folder with ``config.json`` and ``model.safetensors``; without it, the hub's.
         config: Not taken.
+        sizes: Of the network; ``config.json`` is only asked for the names of its classes.
 
     Raises:
         UsageError: The files are missing, cannot be had, or hold another network; or a configuration file was given.
     """
     _refuse_config("hf-weights", config)
     folder = _hub_folder() if weights is None else _checked_folder(weights)
-    network, names = folder_network(folder, device)
-    _refuse_other_classes(names, folder)
-    with (folder / HUB_WEIGHTS).open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    record = {"variant": "hf-weights", "weights_sha256": sha256, "transformers": VERSION}
+    _refuse_other_classes(folder / CONFIG)
+    found = read_weight_file(folder / WEIGHTS)
+    record = {
+        "variant": "hf-weights",
+        "weights_file": WEIGHTS,
+        "weights_sha256": found.sha256,
+        "transformers": VERSION,
+    }
+    network = hub_network(found.tensors, device, sizes=sizes)
     return Mask2FormerDetector("hf-weights", network, device=device, record=record)
 
 
@@ -89,16 +108,24 @@ def _refuse_config(detector: str, config: Path | None) -> None:
 
 
 def _hub_folder() -> Path:
-    """The hub's files, downloaded if they are not in the cache."""
+    """The hub's files: from the cache without asking the hub, else downloaded."""
     try:
-        files = [Path(hf_hub_download(HUB_NAME, name)) for name in HUB_FILES]
+        return _fetched(local_files_only=True)
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return _fetched(local_files_only=False)
     except (OSError, ValueError) as error:  # what the hub raises is one of these
         raise UsageError(
             f"The weights {HUB_NAME} are not in the cache of the Hugging Face hub and cannot be fetched: {error} "
             f"Fetch {' and '.join(HUB_FILES)} where there is a connection, put both into one folder, and give that "
             "folder with --detector-weights."
         ) from error
-    return files[0].parent
+
+
+def _fetched(*, local_files_only: bool) -> Path:
+    paths = [Path(hf_hub_download(HUB_NAME, name, local_files_only=local_files_only)) for name in HUB_FILES]
+    return paths[0].parent
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -111,15 +138,30 @@ def _checked_folder(folder: Path) -> Path:
     return folder
 
 
-def _refuse_other_classes(names: Mapping[int, str], folder: Path) -> None:
+def _refuse_other_classes(config: Path) -> None:
     """A network that counts classes in another order would mistake every object for something else."""
+    names = _class_names(config)
     if len(names) != len(CLASSES):
         raise UsageError(
-            f"{folder} knows {len(names)} classes; GenEval needs the {len(CLASSES)} of COCO instance segmentation."
+            f"{config} names {len(names)} classes; GenEval needs the {len(CLASSES)} of COCO instance segmentation."
         )
     for index, ours in enumerate(CLASSES):
-        if names[index] not in (ours, OTHER_SPELLINGS.get(ours)):
+        found = names.get(str(index))
+        if found not in (ours, OTHER_SPELLINGS.get(ours)):
             raise UsageError(
-                f"{folder} has {names[index]!r} as class {index}, where COCO's order has {ours!r}: its detections "
-                "would be counted under wrong names. Take weights for COCO instance segmentation."
+                f"{config} has {found!r} as class {index}, where COCO's order has {ours!r}: detections would be "
+                "counted under wrong names. Take weights for COCO instance segmentation."
             )
+
+
+def _class_names(config: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{config} is not JSON ({error}). Download it again.") from error
+    names = document.get("id2label") if isinstance(document, dict) else None
+    if not isinstance(names, dict):
+        raise UsageError(
+            f"{config} should name the classes under 'id2label' and does not. Download it again."
+        )
+    return names

@@ -1,24 +1,22 @@
-"""Mask2Former in transformers' code, filled strictly: with mmdet's weights, or with a folder in the hub's form.
+"""Mask2Former in transformers' code, filled strictly: with mmdet's weights, or with those of the Hugging Face hub.
 
-None of transformers' image processing is used, which resizes, scores and thresholds in other ways than the
-reference. Its module names change between releases; a name that does not fit is an error here, never a random layer.
+Of transformers only the network is used. Its image processing resizes, scores and thresholds in other ways than the
+reference; its ``from_pretrained`` does as ``config.json`` says, up to fetching a backbone, and leaves a layer that it
+has no weights for at random. Module names change between its releases: a name that does not fit is an error here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from torch import Tensor
 
-from selfe_eval.errors import UsageError
 from selfe_eval.score.detectors.mask2former import Network
-from selfe_eval.score.detectors.mask2former_keys import transformers_names
+from selfe_eval.score.detectors.mask2former_keys import names_from_hub, names_from_mmdet
+from selfe_eval.score.detectors.weight_file import fill
 from selfe_eval.suites.vocabulary import CLASSES
 
 _LIBRARY: Any = transformers  # its annotations do not know what its classes take
@@ -32,9 +30,6 @@ UNUSED = frozenset(
     }
 )
 """Tensors of transformers' class that its forward pass does not read; only these may be missing."""
-
-NOT_WEIGHTS = "relative_position_index"
-"""How the names of a table end that transformers 4 stored and 5 computes; only such may be left over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,47 +72,23 @@ def official_network(
     Raises:
         UsageError: A tensor is missing, left over, or of another shape.
     """
-    model = empty_model(sizes)
-    try:
-        missing, unexpected = model.load_state_dict(transformers_names(tensors), strict=False)
-    except RuntimeError as error:  # another shape
-        raise UsageError(f"{_NOT_OFFICIAL}: {error} {_REMEDY}") from error
-    misfits = _misfits(missing, unexpected)
-    if misfits:
-        raise UsageError(f"{_NOT_OFFICIAL}: {misfits}. {_REMEDY}")
-    return _as_network(model, device)
+    return _filled(names_from_mmdet(tensors), device, sizes, "the official detector, Mask2Former with Swin-S")
 
 
-def folder_network(folder: Path, device: str = "cpu") -> tuple[Network, dict[int, str]]:
-    """Load a folder with ``config.json`` and ``model.safetensors``.
+def hub_network(
+    tensors: Mapping[str, Tensor], device: str = "cpu", *, sizes: NetworkSizes = OFFICIAL_SIZES
+) -> Network:
+    """Build the network and fill it with weights in the hub's form.
 
-    Returns:
-        The network, and its class names by index.
+    Args:
+        tensors: A state dict in the names of transformers 4 or 5.
+        device: A torch device string.
+        sizes: Of the network that the weights belong to.
 
     Raises:
-        UsageError: transformers cannot load it, or it does not hold all weights of the network it describes.
+        UsageError: A tensor is missing, left over, or of another shape.
     """
-    with _quiet():
-        try:
-            model, report = _LIBRARY.Mask2FormerForUniversalSegmentation.from_pretrained(
-                folder,
-                use_safetensors=True,
-                local_files_only=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                f"{folder} should hold a Mask2Former for transformers {VERSION}, which cannot load it: {error}"
-            ) from error
-    other_shapes = [str(name) for name, *_ in report["mismatched_keys"]]
-    misfits = _misfits(report["missing_keys"], [*report["unexpected_keys"], *other_shapes])
-    if misfits:
-        raise UsageError(
-            f"The weights in {folder} are not those of the Mask2Former that its config.json describes: {misfits}. "
-            "Fetch both files again, from one place."
-        )
-    return _as_network(model, device), dict(model.config.id2label)
+    return _filled(names_from_hub(tensors), device, sizes, "the hub's Mask2Former with Swin-S")
 
 
 def empty_model(sizes: NetworkSizes) -> Any:
@@ -143,11 +114,14 @@ def empty_model(sizes: NetworkSizes) -> Any:
     return _LIBRARY.Mask2FormerForUniversalSegmentation(config)
 
 
-_NOT_OFFICIAL = f"The weights are not those of the official detector as transformers {VERSION} builds it"
-_REMEDY = "Give the official file with --detector-weights; a network of your own is for --detector mmdet."
-
-
-def _as_network(model: Any, device: str) -> Network:
+def _filled(tensors: Mapping[str, Tensor], device: str, sizes: NetworkSizes, owner: str) -> Network:
+    model = empty_model(sizes)
+    unused = {name: tensor for name, tensor in model.state_dict().items() if name in UNUSED}
+    fill(
+        model,
+        {**unused, **tensors},
+        complaint=f"The weights are not those of {owner}, as transformers {VERSION} builds it",
+    )
     model.to(device).eval()
 
     def network(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,31 +129,3 @@ def _as_network(model: Any, device: str) -> Network:
         return output.class_queries_logits, output.masks_queries_logits
 
     return network
-
-
-def _misfits(missing: Iterable[str], unexpected: Iterable[str]) -> str:
-    """What keeps weights from fitting, in words; empty if they fit."""
-    groups = {
-        "missing": sorted(set(missing) - UNUSED),
-        "unexpected": sorted(name for name in unexpected if not name.endswith(NOT_WEIGHTS)),
-    }
-    return "; ".join(
-        f"{len(names)} tensors are {kind}, among them {', '.join(names[:3])}"
-        for kind, names in groups.items()
-        if names
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bar and loading report off stderr; what matters in it is checked."""
-    log = _LIBRARY.logging
-    verbosity, shows_bar = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if shows_bar:
-            log.enable_progress_bar()
