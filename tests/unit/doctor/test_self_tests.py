@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
-import pytest
 import torch
 
 from selfe_eval.doctor.findings import Finding
@@ -16,61 +15,23 @@ from selfe_eval.doctor.self_tests import (
     INTACT,
     Subject,
     architecture_finding,
-    bundled_judge,
     guarded,
     official_colors,
     official_detector,
 )
 from selfe_eval.records import Prompt
-from selfe_eval.resources import checkpoints_dir
 from selfe_eval.runs.judge import JudgeOptions
-from selfe_eval.score.detectors.openmoji_network import NetworkOptions, OpenmojiNetwork
 from selfe_eval.score.detectors.protocol import RgbImages
 from selfe_eval.score.geneval_scorer import GenEvalScorer, ImageScore, build_scorer
-from selfe_eval.score.judge_weights import write_weights
 
 
-def subject(detector: str = "openmoji", **files: Path) -> Subject:
+def subject(detector: str, **files: Path) -> Subject:
     judge = JudgeOptions(**{option: str(path) for option, path in files.items()})  # type: ignore[arg-type]
     return Subject(detector=detector, device="cpu", judge=judge)
 
 
 def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings}
-
-
-@pytest.fixture(scope="module")
-def random_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled detector's network with random weights and a true hash."""
-    config = json.loads((checkpoints_dir() / "openmoji-detector" / "config.json").read_text())
-    del config["files"]
-    torch.manual_seed(0)
-    network = OpenmojiNetwork(NetworkOptions(**config["network"]))
-    folder = tmp_path_factory.mktemp("random")
-    write_weights(folder, network.state_dict(), config)
-    return folder
-
-
-def test_the_bundled_judge_passes() -> None:
-    """The weights of the repository are right on scenes and colours, and repeat themselves."""
-    findings = by_name(bundled_judge(subject()))
-    assert {finding.status for finding in findings.values()} == {"ok"}
-    assert set(findings) == {
-        "intact scenes",
-        "broken scenes",
-        "known colors",
-        "channel order",
-        "same images twice",
-        "alone and in a batch",
-        "speed",
-    }
-
-
-def test_a_detector_with_random_weights_fails(random_detector: Path) -> None:
-    """Files that are whole and load without complaint, but were never trained, do not get through."""
-    findings = by_name(bundled_judge(subject(detector_weights=random_detector)))
-    assert findings["intact scenes"].status == "fail"
-    assert "Reinstall" in findings["intact scenes"].advice
 
 
 class _Exchanged:
