@@ -11,9 +11,7 @@ can decide between two colours: that is the mode ``reference``. ``deterministic`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +47,6 @@ NEAR_TIE = 1 / 64
 """Two best logits closer than this could swap in the reference's 16-bit arithmetic."""
 BATCH_SIZE = 64
 """Crops that go through the network together."""
-_MAX_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,6 @@ class ColorClassifier:
         self._device = torch.device(device)
         self._mode = mode
         self._text: dict[str, Tensor] = {}
-        self._threads = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1), "color-crops")
 
     @classmethod
     def bundled(cls, device: str = "cpu", folder: Path | None = None) -> ColorClassifier:
@@ -111,21 +107,21 @@ class ColorClassifier:
         Returns:
             One label for each crop; equal logits go to the earlier colour.
         """
-        pixels = list(self._threads.map(self._prepare, crops))
         labels: list[ColorLabel] = []
         for start in range(0, len(crops), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
-            labels += [_label(row) for row in self._logits(pixels[part], class_names[part]).cpu().numpy()]
+            labels += [_label(row) for row in self._logits(crops[part], class_names[part]).cpu().numpy()]
         return labels
 
     def _prepare(self, crop: NDArray[np.uint8]) -> Tensor:
         return self._model.preprocess(Image.fromarray(crop))
 
-    def _logits(self, pixels: Sequence[Tensor], class_names: Sequence[str]) -> Tensor:
+    def _logits(self, crops: Sequence[NDArray[np.uint8]], class_names: Sequence[str]) -> Tensor:
         """100 x cosine between N crops and the ten colours of their classes: (N, 10) float32."""
+        pixels = torch.stack([self._prepare(crop) for crop in crops]).to(self._device)
         texts = torch.stack([self._text_classifier(name) for name in class_names])
         with self._arithmetic():
-            features = _unit(self._network.encode_image(torch.stack(list(pixels)).to(self._device)))
+            features = _unit(self._network.encode_image(pixels))
             return torch.einsum("nd,ncd->nc", LOGIT_SCALE * features, texts).float()
 
     def _text_classifier(self, class_name: str) -> Tensor:
