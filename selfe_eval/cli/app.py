@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import selfe_eval
-from selfe_eval.cli.one_voice import only_the_first_speaks
+from selfe_eval.cli.one_voice import leave_it_to_the_first, only_the_first_speaks
 from selfe_eval.errors import SelfeEvalError, unknown_name
 from selfe_eval.ranks import ranks_here
 
@@ -155,8 +155,8 @@ class LazyVerbs(TyperGroup):
             ctx.fail(f"No such option: {name}")
         if name not in VERBS:
             raise unknown_name("command", name, VERBS)
-        if not (VERBS[name].is_shared or ranks_here().is_first):
-            raise typer.Exit
+        if not VERBS[name].is_shared:
+            leave_it_to_the_first()
         return name, load_verb(name), rest
 
     def invoke(self, ctx: Any) -> Any:

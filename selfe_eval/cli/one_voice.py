@@ -17,6 +17,18 @@ import typer
 from selfe_eval.ranks import COURTESY_SECONDS, ranks_here
 
 
+def leave_it_to_the_first() -> None:
+    """For work that is not shared: end every process but the first, which goes on alone and waits for nobody.
+
+    Raises:
+        typer.Exit: this is not the first process.
+        UsageError: the launcher's numbers are none.
+    """
+    if not ranks_here().is_first:
+        raise typer.Exit
+    os.environ.pop("WORLD_SIZE", None)
+
+
 @contextlib.contextmanager
 def only_the_first_speaks() -> Iterator[None]:
     """Keep stdout and stderr of every process but the first empty; an error leaves late, and can then be told.

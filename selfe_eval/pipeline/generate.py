@@ -81,7 +81,10 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
                 status="started",
                 generator=generator.describe(),
                 nfe={steps: generator.nfe(steps) for steps in run.spec.steps},
-                attempts=(*run.record.attempts, provenance.attempt(stage="generate")),
+                attempts=(
+                    *run.record.attempts,
+                    provenance.attempt(stage="generate", processes=run.ranks.count),
+                ),
             )
             warm_up = _warm_up_batch(share)
             for batch in share:

@@ -110,7 +110,7 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
     with stage_of_share("score", progress, run.ranks, planned, missing) as advance:
         if not missing:
             return run
-        attempt = provenance.attempt(stage="score")
+        attempt = provenance.attempt(stage="score", processes=run.ranks.count)
         run = run.update(status="started", attempts=(*run.record.attempts, attempt))
         share = [[images[key] for key in batch.keys] for batch in run.ranks.share(missing)]
         for judged in _judged_batches(run.folder, share, prompts, scorer, identity):

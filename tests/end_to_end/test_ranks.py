@@ -122,7 +122,7 @@ def test_an_error_that_all_processes_have_is_told_once() -> None:
 
 def test_an_error_of_one_process_is_told_and_ends_the_job(random_checkpoint: Path, tmp_path: Path) -> None:
     """Where only the second process fails, its message is heard, nobody waits for it, and the run can go on."""
-    job = ["generate", "--ckpt", random_checkpoint, "--out", tmp_path / "run", *JOB]
+    job: list[str | Path] = ["generate", "--ckpt", random_checkpoint, "--out", tmp_path / "run", *JOB]
     blocker = tmp_path / "run" / "images.rank-001.jsonl"
     with start(together(2), *job) as process:
         while not (tmp_path / "run" / "run.json").exists():
@@ -140,7 +140,17 @@ def test_an_error_of_one_process_is_told_and_ends_the_job(random_checkpoint: Pat
 
 def test_control_c_is_told_once_and_two_go_on(random_checkpoint: Path, tmp_path: Path) -> None:
     """Ctrl-C prints the command to go on with once; going on with two processes leaves the images of one."""
-    job = ["generate", "--ckpt", random_checkpoint, "--steps", "1,3", "--limit", "60", "--batch-size", "8"]
+    job: list[str | Path] = [
+        "generate",
+        "--ckpt",
+        random_checkpoint,
+        "--steps",
+        "1,3",
+        "--limit",
+        "30",
+        "--batch-size",
+        "4",
+    ]
     with start(together(2), *job, "--out", tmp_path / "run") as process:
         shard = tmp_path / "run" / "images.rank-001.jsonl"
         while not (shard.exists() and (tmp_path / "run" / "images.jsonl").exists()):
