@@ -38,7 +38,7 @@ def color_findings(area: str, colors: Colors, known: ColoredCrops, bound: Bound)
     said = _answers(colors, known, known.crops)
     exchanged = _answers(colors, known, [np.ascontiguousarray(crop[..., ::-1]) for crop in known.crops])
     num_right = sum(answer == color for answer, color in zip(said, known.colors, strict=True))
-    is_met = num_right >= bound.least * len(said)
+    is_met = num_right / len(said) >= bound.least
     return [
         Finding(
             area=area,

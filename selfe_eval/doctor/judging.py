@@ -37,7 +37,7 @@ def content_finding(area: str, scorer: Scorer, known: KnownImages, bound: Bound)
     """Is the judge right on images of known content?"""
     verdicts = [judgement.correct for judgement in scorer.score(known.images, known.prompts)]
     num_right = sum(verdict is known.correct for verdict in verdicts)
-    is_met = num_right >= bound.least * len(verdicts)
+    is_met = num_right / len(verdicts) >= bound.least
     word = "correct" if known.correct else "wrong"
     return Finding(
         area=area,

@@ -14,7 +14,7 @@ from selfe_eval.records import Prompt
 from selfe_eval.score.detectors.protocol import RgbImages
 from tests.fakes import FakeJudgement, FakeScorer, small_suite
 
-BOUND = Bound(least=0.9, says="most must be", advice="mend it")
+BOUND = Bound(least=0.75, says="most must be", advice="mend it")
 
 
 def known(*, correct: bool = True) -> KnownImages:
@@ -89,8 +89,8 @@ def test_random_answers_fail_content_and_repetition() -> None:
 
 
 def test_the_bound_is_met_at_its_value() -> None:
-    """Nine in ten: of twelve images eleven pass and ten fail."""
-    for num_wrong, status in ((1, "ok"), (2, "fail")):
+    """Three in four: of twelve images nine right ones pass and eight fail."""
+    for num_wrong, status in ((3, "ok"), (4, "fail")):
         images = known()
         pixels = images.images.pixels.copy()
         pixels[:num_wrong, ..., 0] = 255
