@@ -66,7 +66,7 @@ def journal_bytes(records: Iterable[Mapping[str, Any]]) -> bytes:
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refuse_constant)
     except ValueError:
         record = None
     if not isinstance(record, dict):
@@ -76,6 +76,10 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
             "line: the images or scores it stood for are then made again by `selfe-eval resume`."
         )
     return record
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _cut_torn_line(stream: FileIO) -> int:

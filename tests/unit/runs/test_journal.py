@@ -46,10 +46,11 @@ def test_a_torn_line_longer_than_a_chunk_is_cut_off_whole(tmp_path: Path) -> Non
     assert path.read_bytes() == b'{"n": 1}\n{"n": 2}\n'
 
 
-def test_a_damaged_whole_line_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"[2]", b'{"n": ', b'{"n": NaN}', b'{"n": -Infinity}'])
+def test_a_damaged_whole_line_is_an_error(tmp_path: Path, line: bytes) -> None:
     """A broken line that ends in a newline was not left by a crash: it is reported with file and number."""
     path = tmp_path / "j.jsonl"
-    path.write_bytes(b'{"n": 1}\n[2]\n{"n": 3}\n')
+    path.write_bytes(b'{"n": 1}\n' + line + b'\n{"n": 3}\n')
     with pytest.raises(UntrustworthyError, match=r"Line 2 of .*j\.jsonl is damaged"):
         read_journal(path)
 
