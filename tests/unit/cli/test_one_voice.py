@@ -28,6 +28,11 @@ def speak() -> None:
         typer.echo("talk", err=True)
 
 
+def fail() -> None:
+    typer.echo("data")
+    raise UsageError("only mine")
+
+
 @pytest.mark.parametrize(("rank", "heard"), [(0, ("data\n", "talk\n")), (1, ("", ""))])
 def test_one_of_two_speaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: int, heard: tuple[str, str]
@@ -45,8 +50,7 @@ def test_an_error_of_another_process_leaves_and_finds_its_voice(
     launch(monkeypatch, 1)
     monkeypatch.setattr(one_voice, "COURTESY_SECONDS", 0.0)
     with pytest.raises(UsageError, match="only mine") as failure, only_the_first_speaks():
-        typer.echo("data")
-        raise UsageError("only mine")
+        fail()
     typer.echo(failure.value)
     assert capsys.readouterr().out == "only mine\n"
 
