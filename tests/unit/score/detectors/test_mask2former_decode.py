@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from selfe_eval.score.detectors.mask2former_decode import _enlarged, decode
+from selfe_eval.score.detectors.mask2former_decode import _enlarged, _regions, decode
 from selfe_eval.score.detectors.mask2former_input import PreparedImages
 from selfe_eval.score.detectors.protocol import Detections
 
@@ -132,6 +133,15 @@ def test_a_batch_is_decoded_like_its_images_alone() -> None:
         alone = _only(decode(classes[[index]], masks[[index]], _prepared(), floor=0.05))
         assert np.array_equal(found.scores, alone.scores)
         assert np.array_equal(found.masks, alone.masks)
+
+
+def test_the_sum_over_a_mask_is_exact() -> None:
+    """The mean inside a mask is the exact sum of float32 probabilities, rounded once: no order of adding changes it."""
+    logits = torch.randn(3, 257, 263, generator=torch.Generator().manual_seed(0)) * 4
+    for one, mask in zip(_regions(logits).certainty, logits, strict=True):
+        inside = torch.sigmoid(mask)[mask > 0]
+        exact = np.float32(math.fsum(inside.tolist())) / (np.float32(len(inside)) + np.float32(1e-6))
+        assert float(one) == float(exact)
 
 
 @pytest.mark.parametrize("masks_at_once", [2, 5, 12])
