@@ -32,7 +32,7 @@ SCHEMA_VERSION = 2
 METRIC = "geneval"
 """Name of the metric with its own judge, and of the journal of scores; see `metric_name`."""
 
-_NOT_PROTOCOL = frozenset({"device", "torch"})
+_NOT_PROTOCOL = frozenset({"config_file", "device", "torch", "weights_file"})
 """Keys of a scorer's description that may differ between two runs that are still comparable. The version of
 open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
 

@@ -95,9 +95,11 @@ def test_unmeasured_time_is_unknown(make_run: MakeRun) -> None:
 
 
 def test_machine_does_not_change_the_protocol(make_run: MakeRun) -> None:
-    """The scorer's device leaves its hash alone, its weights do not."""
+    """The scorer's device and the name of its file leave its hash alone, its weights do not."""
     cpu, gpu, other = (
-        make_run({4: 0.5}, scorer={"judge": {"sha256": weights, "device": device}}).summary.scorer_sha256
+        make_run(
+            {4: 0.5}, scorer={"sha256": weights, "device": device, "weights_file": device}
+        ).summary.scorer_sha256
         for weights, device in (("7", "cpu"), ("7", "cuda"), ("8", "cpu"))
     )
 
