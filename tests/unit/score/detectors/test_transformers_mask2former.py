@@ -2,9 +2,8 @@
 
 Where the tolerances come from: with random weights at full size class logits differed by 7.1e-5 at a scale of 3.6, mask
 logits by 3.9e-4 at a scale of 14.9 and scores by 1e-6 (torch 2.13, CPU); with the stronger weights of the small network
-logits differ by 1e-5 of their scale, which is also how far either library is from float64, and scores by up to 1.5e-5
-(torch 2.15, CPU, six sizes of images, six draws of weights). So the bounds are 1e-4 of the scale for logits and 1e-4 for scores.
-A query attends where an earlier mask is above zero: rounding there moves single queries of the full-size network further.
+logits differ by up to 1e-5 of their scale, which is also how far either library is from float64, and scores by up to
+1.6e-5 where masks agree (torch 2.15, CPU). So the bounds are 1e-4 of the scale for logits and 5e-5 for scores.
 """
 
 from __future__ import annotations
@@ -89,13 +88,21 @@ def _close(ours: Tensor, theirs: Tensor) -> bool:
     return bool((ours - theirs).abs().max() <= 1e-4 * theirs.abs().max())
 
 
-def _agree(ours: Detections, theirs: Detections, score_tolerance: float = 1e-4) -> bool:
-    """Whether each detection of one side is there on the other, whatever the order: rounding may turn that."""
+def _agree(ours: Detections, theirs: Detections) -> bool:
+    """Whether each detection of one side is there on the other, whatever the order: rounding may turn that.
+
+    A pixel whose logit is nearly zero may fall on either side of a mask; it moves the mean inside by its share.
+    """
+    our_masks, their_masks = (
+        side.masks.reshape(len(side.scores), -1).astype(np.float32) for side in (ours, theirs)
+    )
+    our_area, their_area = our_masks.sum(axis=1)[:, None], their_masks.sum(axis=1)
+    flipped = (our_area + their_area - 2 * our_masks @ their_masks.T) / their_area.clip(1)
     matches = (
         (ours.class_index[:, None] == theirs.class_index)
-        & (np.abs(ours.scores[:, None] - theirs.scores) <= score_tolerance)
+        & (np.abs(ours.scores[:, None] - theirs.scores) <= 5e-5 + flipped)
         & (np.abs(ours.boxes[:, None] - theirs.boxes).max(axis=-1) <= 1)
-        & ((ours.masks[:, None] != theirs.masks).mean(axis=(2, 3)) <= 1e-3)
+        & (flipped <= 1e-3)
     )
     return len(ours.scores) == len(theirs.scores) and bool(
         matches.any(axis=0).all() and matches.any(axis=1).all()
@@ -295,12 +302,17 @@ def test_without_a_connection_the_message_says_what_to_fetch(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_backends_agree_at_full_size(tmp_path: Path) -> None:
-    """Swin-S with 100 queries, from one file in the official 2.x names, on a square and on a padded image."""
+    """Swin-S with 100 queries, from one file in the official 2.x names, on a square and on a padded image.
+
+    With random weights a query's attention can hang on one pixel of an earlier mask whose logit is nearly zero; where
+    rounding decides it, all queries end elsewhere. On one of three images tried, which is not among these, one
+    library departed as far from itself when its input was made larger by one part in a million.
+    """
     path = tmp_path / "random.pth"
     torch.save({"state_dict": mmdet2_names(_seeded_tensors(packaged_config()))}, path)
     backends = [load_detector(name, weights=path) for name in ("transformers", "mmdet")]
     assert all(backend.describe()["variant"] == "unverified-weights" for backend in backends)
-    for images in (_noise(64, 64, num_images=1), _noise(60, 80, num_images=1)):
+    for images in (_noise(500, 500, num_images=1), _noise(60, 80, num_images=1)):
         ours, theirs = (backend.detect(images, floor=FLOOR)[0] for backend in backends)
         assert len(theirs.scores) > 0
-        assert _agree(ours, theirs, score_tolerance=1e-3)
+        assert _agree(ours, theirs)
