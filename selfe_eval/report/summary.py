@@ -36,6 +36,12 @@ _NOT_PROTOCOL = frozenset({"config_file", "device", "torch", "weights_file"})
 """Keys of a scorer's description that may differ between two runs that are still comparable. The version of
 open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
 
+_JUDGE = (("variant", "detector", "openmoji"), ("color_variant", "color_model", "openmoji-clip"))
+"""Of each part of a judge: the key of its variant, the key of its name, and the bundled one's name."""
+
+_OWN_WORLD = "openmoji"
+"""How the names of the suites begin whose own judge is the bundled one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearTies:
@@ -107,7 +113,7 @@ class Summary:
     @property
     def metric(self) -> str:
         """What the scores are scores of."""
-        return metric_name(self.scorer)
+        return metric_name(self.suite, self.scorer)
 
     @property
     def scorer_sha256(self) -> str:
@@ -151,17 +157,25 @@ class Summary:
         return summary
 
 
-def metric_name(scorer: Mapping[str, Any]) -> str:
-    """``geneval``, or ``geneval[<variant>]`` where another detector or colour model than GenEval's own judged.
+def metric_name(suite: str, scorer: Mapping[str, Any]) -> str:
+    """``geneval``, or ``geneval[<variant>]`` where another detector or colour model than the suite's own judged.
 
     Args:
+        suite: Name of the suite. The bundled judge is the own one of the openmoji world alone.
         scorer: A scorer's description of itself; ``variant`` is its detector's and ``color_variant`` its colour
-            model's, absent or null where it is the official one.
+            model's, absent or null where it is the official or the bundled one.
 
-    >>> metric_name({"variant": None}), metric_name({"variant": "hf-weights", "color_variant": "own-colors"})
-    ('geneval', 'geneval[hf-weights+own-colors]')
+    >>> metric_name("geneval", {"variant": "hf-weights", "color_variant": "own-colors"})
+    'geneval[hf-weights+own-colors]'
+    >>> metric_name("openmoji", {"detector": "openmoji"}), metric_name("geneval", {"detector": "openmoji"})
+    ('geneval', 'geneval[openmoji]')
     """
-    variants = [scorer[key] for key in ("variant", "color_variant") if scorer.get(key)]
+    variants = []
+    for variant, part, bundled in _JUDGE:
+        if scorer.get(variant):
+            variants.append(scorer[variant])
+        elif scorer.get(part) == bundled and not suite.startswith(_OWN_WORLD):
+            variants.append(bundled)
     return f"{METRIC}[{'+'.join(variants)}]" if variants else METRIC
 
 

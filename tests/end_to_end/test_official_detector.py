@@ -71,7 +71,7 @@ def test_both_backends_score_a_folder_alike(workplace: Path) -> None:
     for result, records in runs.values():
         document = json.loads(result.stdout)
         assert document["partial"] is True
-        assert {row["metric"] for row in document["rows"]} == {"geneval[unverified-weights]"}
+        assert {row["metric"] for row in document["rows"]} == {"geneval[unverified-weights+openmoji-clip]"}
         assert "missing" in result.stderr
         assert [record["prompt_id"] for record in records] == list(PROMPT_IDS)
     (_, one), (_, other) = runs.values()

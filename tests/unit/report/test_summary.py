@@ -9,7 +9,7 @@ import pytest
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.records import TASKS, Suite
 from selfe_eval.report.comparison import ScoredRun
-from selfe_eval.report.summary import Summary, summary_bytes
+from selfe_eval.report.summary import Summary, metric_name, summary_bytes
 
 MakeRun = Callable[..., ScoredRun]
 
@@ -133,6 +133,22 @@ def test_a_judge_of_another_kind_renames_the_metric(
 
     assert summary.metric == name
     assert Summary.from_json(json.loads(summary_bytes(summary))).metric == name
+
+
+@pytest.mark.parametrize(
+    ("scorer", "name"),
+    [
+        ({"detector": "transformers", "color_model": "ViT-L-14-quickgelu"}, "geneval"),
+        ({"detector": "openmoji", "color_model": "openmoji-clip"}, "geneval[openmoji+openmoji-clip]"),
+        ({"detector": "transformers", "color_model": "openmoji-clip"}, "geneval[openmoji-clip]"),
+        ({"detector": "openmoji", "variant": "own-detector"}, "geneval[own-detector]"),
+    ],
+)
+def test_the_bundled_judge_is_no_judge_of_the_official_suite(scorer: dict[str, str], name: str) -> None:
+    """In the world it was trained for it is the metric's own; on GenEval's prompts it stands in the name."""
+    assert metric_name("geneval", scorer) == name
+    assert metric_name("geneval[rewritten]", scorer) == name
+    assert metric_name("openmoji", {**scorer, "variant": None}) == "geneval"
 
 
 @pytest.mark.parametrize("forged", [{"metric": "geneval"}, {"scorer_sha256": "7" * 64}])
