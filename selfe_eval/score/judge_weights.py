@@ -116,7 +116,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{path} is missing: {folder} is not a checkpoint folder. {_REMEDY}") from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON ({error}). {_REMEDY}") from error

@@ -23,6 +23,8 @@ from selfe_eval.score.detectors.protocol import Detections, RgbImages, Threshold
 from selfe_eval.score.judge_weights import read_weights
 
 FORMAT = "selfe-eval-detector/1"
+OWN_DETECTOR = "own-detector"
+"""The variant of a score by other weights than the bundled ones."""
 BATCH_SIZE = 64
 
 
@@ -53,14 +55,19 @@ class OpenmojiDetector:
             UsageError: The folder is missing, or its files are not what ``config.json`` says.
         """
         weights = read_weights(folder, expected_format=FORMAT)
-        network = OpenmojiNetwork(NetworkOptions(**weights.config["network"]))
+        try:
+            network = OpenmojiNetwork(NetworkOptions(**weights.config["network"]))
+            thresholds = Thresholds(**weights.config["thresholds"])
+            record = {"weights_sha256": weights.sha256, "name": weights.config["name"]}
+        except (KeyError, TypeError) as error:
+            raise UsageError(
+                f"The config.json in {folder} does not describe a detector: {type(error).__name__} {error}. Expected "
+                "name, network and thresholds, as `selfe-eval train openmoji-detector` writes them."
+            ) from error
         weights.load_into(network)
-        return cls(
-            network,
-            Thresholds(**weights.config["thresholds"]),
-            device=device,
-            record={"weights_sha256": weights.sha256, "name": weights.config["name"]},
-        )
+        if folder.resolve() != _bundled_folder().resolve():
+            record["variant"] = OWN_DETECTOR
+        return cls(network, thresholds, device=device, record=record)
 
     def detect(self, images: RgbImages, *, floor: float = 0.0) -> list[Detections]:
         """Find objects in 64 x 64 images.
@@ -114,7 +121,11 @@ def load(device: str = "cpu", weights: Path | None = None, config: Path | None =
             f"The openmoji detector takes no configuration file, and {config} was given. Leave it out; a detector "
             "of your own is --detector mmdet with --detector-config and --detector-weights."
         )
-    return OpenmojiDetector.from_folder(weights or checkpoints_dir() / "openmoji-detector", device)
+    return OpenmojiDetector.from_folder(weights or _bundled_folder(), device)
+
+
+def _bundled_folder() -> Path:
+    return checkpoints_dir() / "openmoji-detector"
 
 
 def _above(floor: float, found: Detections) -> Detections:

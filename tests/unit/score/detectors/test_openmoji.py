@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +134,30 @@ def test_what_is_recorded_names_weights_and_thresholds(detector: OpenmojiDetecto
     assert set(record) == {"detector", "name", "weights_sha256", "thresholds", "device", "torch"}
     assert record["torch"] == str(torch.__version__)
     assert isinstance(build_scorer(), GenEvalScorer)
+
+
+def test_weights_of_one_s_own_are_a_variant(tmp_path: Path) -> None:
+    """Only the bundled folder, wherever it is named, gives scores without another name."""
+    bundled = checkpoints_dir() / "openmoji-detector"
+    copy = Path(shutil.copytree(bundled, tmp_path / "copy"))
+    assert "variant" not in load(weights=bundled).describe()
+    assert load(weights=copy).describe()["variant"] == "own-detector"
+
+
+@pytest.mark.parametrize(
+    "change", [{"network": {"depth": 3}}, {"thresholds": None}, {"thresholds": {"low": 1}}]
+)
+def test_a_folder_that_describes_no_detector_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    """Settings that the network or the rules do not take are one paragraph that names the folder."""
+    copy = Path(shutil.copytree(checkpoints_dir() / "openmoji-detector", tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(UsageError, match="does not describe a detector"):
+        load(weights=copy)
+
+
+def test_a_file_is_no_folder_of_weights(tmp_path: Path) -> None:
+    """The weights of this detector are a folder; a file is refused as a wrong option, not as a full disk."""
+    (tmp_path / "detector.pth").write_bytes(b"")
+    with pytest.raises(UsageError, match="is not a checkpoint folder"):
+        load(weights=tmp_path / "detector.pth")
