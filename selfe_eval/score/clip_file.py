@@ -7,7 +7,6 @@ by its hash and is taken; any other archive of its kind is refused.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from selfe_eval.errors import UsageError
+from selfe_eval.provenance import file_sha256
 
 OPENAI_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
 """OpenAI's ``ViT-L-14.pt``; the published address holds it."""
@@ -61,12 +61,6 @@ class ClipFile:
                 "as in its hub repositories and in OpenAI's ViT-L-14.pt."
             )
         network.load_state_dict(dict(self.tensors))
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file of any size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset({OPENAI_SHA256})) -> ClipFile:

@@ -23,15 +23,17 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from selfe_eval.errors import UsageError
-from selfe_eval.provenance import json_sha256
+from selfe_eval.provenance import file_sha256, json_sha256
 from selfe_eval.resources import checkpoints_dir
-from selfe_eval.score.clip_file import OPENAI_SHA256, OPENAI_URL, file_sha256, read_clip_file
+from selfe_eval.score.clip_file import OPENAI_SHA256, OPENAI_URL, ClipFile, read_clip_file
 from selfe_eval.score.judge_weights import read_weights
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
 """open_clip's name of the reference's network as OpenAI trained it."""
 OPENAI = "openai"
 """open_clip's tag of the reference's weights."""
+CLIP_FILE = Path(".cache") / "clip" / "ViT-L-14.pt"
+"""Under the home folder: where the clip package keeps OpenAI's file."""
 OWN_COLORS = "own-colors"
 """The variant of a score whose colours another model named."""
 BUNDLED_FORMAT = "selfe-eval-clip/1"
@@ -70,7 +72,7 @@ def bundled_model(folder: Path | None = None) -> ColorModel:
 
 
 def official_model() -> ColorModel:
-    """GenEval's own: OpenAI's weights from the hub or its cache, in ViT-L-14 with QuickGELU.
+    """GenEval's own: OpenAI's weights from the hub, its cache or the clip package's, in ViT-L-14 with QuickGELU.
 
     Raises:
         UsageError: The weights are neither cached nor to be had, or not what they should be.
@@ -78,12 +80,15 @@ def official_model() -> ColorModel:
     try:
         path = open_clip.download_pretrained(open_clip.get_pretrained_cfg(ARCHITECTURE, OPENAI))
     except (OSError, RuntimeError, ValueError) as error:
+        kept = Path.home() / CLIP_FILE
+        if kept.is_file():
+            return model_from_file(kept)
         reason = str(error).partition("\n")[0]
         raise UsageError(
             f"The weights of GenEval's colour model ({ARCHITECTURE}, {OPENAI}) are not in the hub's cache and "
             f"could not be downloaded ({reason}). Try again with a network connection, or "
-            f"fetch {OPENAI_URL} on another machine (its SHA-256 is part of the address; the clip package "
-            "keeps a copy at ~/.cache/clip/ViT-L-14.pt) and name it: --color-weights ViT-L-14.pt"
+            f"fetch {OPENAI_URL} on another machine (its SHA-256 is part of the address) and put it at {kept}, or "
+            "name it: --color-weights ViT-L-14.pt"
         ) from error
     return model_from_file(Path(path), is_official=True)
 
@@ -97,9 +102,11 @@ def model_from_file(path: Path, *, architecture: str = ARCHITECTURE, is_official
         is_official: True where the file is known to be OpenAI's though its hash is not: the hub's copy.
 
     Raises:
-        UsageError: The file is missing, unsafe or another network's; or OpenAI's in a network with plain GELU.
+        UsageError: The file is missing, damaged, unsafe or another network's; or OpenAI's in a network with plain
+            GELU.
     """
     file = read_clip_file(path)
+    _refuse_damaged(file)
     network = open_clip.CLIP(**open_clip.get_model_config(architecture))
     file.load_into(network, architecture)
     is_official = is_official or file.sha256 == OPENAI_SHA256
@@ -154,6 +161,16 @@ def _record(name: str, pretrained: str | None, sha256: str, network: nn.Module) 
 
 def _bundled_folder() -> Path:
     return checkpoints_dir() / "openmoji-clip"
+
+
+def _refuse_damaged(file: ClipFile) -> None:
+    """The hub's cache calls a large file by its SHA-256, so whether it is whole can be seen."""
+    kept = file.path.resolve()
+    if kept.parent.name == "blobs" and len(kept.name) == len(file.sha256) and kept.name != file.sha256:
+        raise UsageError(
+            f"{file.path} is damaged: the hub's file has SHA-256 {kept.name}, and this one has {file.sha256}. "
+            f"Delete {kept}; it is then downloaded again."
+        )
 
 
 def _is_called_openai(path: Path) -> bool:

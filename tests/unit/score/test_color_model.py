@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from selfe_eval.errors import UsageError
+from selfe_eval.provenance import file_sha256
 from selfe_eval.resources import checkpoints_dir
 from selfe_eval.score.color_model import (
     ARCHITECTURE,
@@ -191,19 +192,45 @@ def test_a_folder_with_another_network_s_weights_is_refused(tmp_path: Path, name
         model_from_folder(folder)
 
 
-def test_without_network_and_cache_the_error_says_where_to_get_the_weights(tmp_path: Path) -> None:
-    """The official weights are named with their address, their hash and the option that takes the file."""
+def _offline(home: Path) -> str:
+    """What asking for the official model says, where the hub cannot be reached and nothing of it is cached."""
     code = "from selfe_eval.score.color_model import official_model; official_model()"
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_CACHE": str(tmp_path),
-    }
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HOME": str(home)}
+    environment |= {"HF_HOME": str(home), "HF_HUB_CACHE": str(home)}
     done = subprocess.run(  # noqa: PLW1510 - it must fail
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "selfe_eval.errors.UsageError: The weights of GenEval's colour model" in done.stderr
-    assert "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt" in done.stderr
-    assert "--color-weights ViT-L-14.pt" in done.stderr
+    return done.stderr
+
+
+def test_without_network_and_cache_the_error_says_where_to_get_the_weights(tmp_path: Path) -> None:
+    """The official weights are named with their address, their hash and the option that takes the file."""
+    said = _offline(tmp_path)
+    assert "selfe_eval.errors.UsageError: The weights of GenEval's colour model" in said
+    assert "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt" in said
+    assert "--color-weights ViT-L-14.pt" in said
+
+
+def test_without_network_the_clip_package_s_copy_is_taken(tmp_path: Path) -> None:
+    """What lies at ~/.cache/clip is read, under the same rules as any file: this one is none."""
+    kept = tmp_path / ".cache" / "clip" / "ViT-L-14.pt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"not weights")
+    assert f"{kept} cannot be read as weights of a colour model" in _offline(tmp_path)
+
+
+def test_a_damaged_file_in_the_hub_s_cache_is_refused(tmp_path: Path) -> None:
+    """The cache names a file by its SHA-256; other bytes under that name are not the official weights."""
+    whole = _save_weights(tmp_path / "w.safetensors")
+    for name, is_whole in ((file_sha256(whole), True), ("0" * 64, False)):
+        blob = tmp_path / "blobs" / name
+        blob.parent.mkdir(exist_ok=True)
+        shutil.copy(whole, blob)
+        link = tmp_path / f"{name}.safetensors"
+        link.symlink_to(blob)
+        if is_whole:
+            assert model_from_file(link, architecture=QUICK, is_official=True).record["color_pretrained"]
+        else:
+            with pytest.raises(UsageError, match="is damaged"):
+                model_from_file(link, architecture=QUICK, is_official=True)
