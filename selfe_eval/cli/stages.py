@@ -123,7 +123,7 @@ def score(  # noqa: PLR0913 - the parameters are the options
         raise UsageError("Give a run folder, or --images DIR with images that somebody made.")
     from selfe_eval.pipeline.found_images import NO_STEPS, find_images
     from selfe_eval.pipeline.geneval import FoundImagesJob, continue_run, load_scorer, refuse_incomplete
-    from selfe_eval.pipeline.opening import planned_run, run_folder
+    from selfe_eval.pipeline.opening import planned_run, run_folder, see_writable
     from selfe_eval.pipeline.own_prompts import write_prompts
 
     judge = options.Judge(
@@ -153,8 +153,10 @@ def score(  # noqa: PLR0913 - the parameters are the options
         judge=judge_files,
         device=device,
     ).record()
+    folder = run_folder(record, out)
+    see_writable(folder, record)
     scorer = load_scorer(judge_name, judge_files, device)
-    with planned_run(run_folder(record, out), record) as planned:
+    with planned_run(folder, record) as planned:
         write_prompts(planned, asked)
         summary = continue_run(planned, scorer, stage_progress())
     print_result(planned, summary, as_json=as_json)

@@ -86,6 +86,18 @@ def test_an_output_folder_that_cannot_be(tmp_path: Path, random_checkpoint: Path
         assert_one_paragraph(result, 2, "file/run cannot be written: Not a directory", "--out")
 
 
+def test_an_output_folder_is_looked_at_before_the_judge(tmp_path: Path) -> None:
+    """Where neither the folder nor the judge's weights will do, the folder is told: weights take time to load."""
+    (tmp_path / "file").touch()
+    samples = tmp_path / "images" / "00000" / "samples"
+    samples.mkdir(parents=True)
+    (samples / "0000.png").touch()
+    options = ("--suite", "openmoji", "--allow-partial", "--detector-weights", "images", "--out", "file/run")
+    result = run("score", "--images", "images", *options, folder=tmp_path)
+    assert result.returncode == 2
+    assert "file/run cannot be written: Not a directory" in result.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into read-only folders")
 def test_a_read_only_output_folder(tmp_path: Path, random_checkpoint: Path) -> None:
     """A folder without write permission is refused before anything is computed."""
