@@ -21,12 +21,14 @@ from selfe_eval.score.detectors.protocol import Detections, Detector, RgbImages
 from selfe_eval.score.detectors.registry import load_detector
 from selfe_eval.score.geneval.crops import masked_crop
 from selfe_eval.score.geneval.rules import Limits, evaluate, keep_objects, objects_needing_color
+from selfe_eval.score.geneval.sensitivity import thresholds_around
 from selfe_eval.suites.vocabulary import CLASSES
 
 Objects = dict[str, list[ScoredObject]]
 
-MARGIN = 0.1
-"""Objects that miss their threshold by less are recorded too, so that other thresholds can be tried later."""
+SCORING_VERSION = 1
+"""Raised with every change of what lies between an image's pixels and its verdict: older scores are then stale, and
+runs from before and after it are not compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,8 @@ class GenEvalScorer:
             max_objects=thresholds.max_objects,
         )
         self._floor = Limits(
-            confidence=round(thresholds.confidence - MARGIN, 6),
-            counting=round(thresholds.counting - MARGIN, 6),
+            confidence=min(thresholds_around("single_object", self._limits)),
+            counting=min(thresholds_around("counting", self._limits)),
             max_objects=thresholds.max_objects,
         )
 
@@ -107,8 +109,8 @@ class GenEvalScorer:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """What to record beside the scores: weights, thresholds, versions, device."""
-        return {**self._detector.describe(), **self._colors.describe()}
+        """What to record beside the scores: the version of the scoring, weights, thresholds, versions, device."""
+        return {"scoring": SCORING_VERSION, **self._detector.describe(), **self._colors.describe()}
 
     def _look(self, prompt: Prompt, detections: Detections, pixels: NDArray[np.uint8]) -> _Seen:
         raw, rows = objects_by_class(detections)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from selfe_eval.records import Prompt, Requirement
 from selfe_eval.score.colors import ColorLabel
 from selfe_eval.score.detectors.protocol import Detections, RgbImages, Thresholds
-from selfe_eval.score.geneval_scorer import GenEvalScorer
+from selfe_eval.score.geneval_scorer import SCORING_VERSION, GenEvalScorer
 from selfe_eval.suites.vocabulary import CLASSES
 
 CAR, DOG = CLASSES.index("car"), CLASSES.index("dog")
@@ -150,5 +150,9 @@ def test_every_image_needs_its_prompt() -> None:
 
 
 def test_the_record_names_both_models() -> None:
-    """What is recorded beside the scores covers detector and colour model."""
-    assert _scorer(_TwoHalves(), _RedOrBlue()).describe() == {"detector": "halves", "color_model": "two"}
+    """What is recorded beside the scores covers detector, colour model and the version of what joins them."""
+    assert _scorer(_TwoHalves(), _RedOrBlue()).describe() == {
+        "scoring": SCORING_VERSION,
+        "detector": "halves",
+        "color_model": "two",
+    }
