@@ -103,7 +103,7 @@ def published_note(published: Sequence[PublishedRow]) -> list[str]:
         return []
     sources = "; ".join(dict.fromkeys(row.reference for row in published))
     notes = [
-        f"† published ({sources}), not measured here: another suite and detector, no interval, never ranked."
+        f"† published ({sources}), not measured here: on GenEval's own suite and detector, no interval, never ranked."
     ]
     errata = [f"‡ {row.model} at {row.steps} steps: {row.erratum}." for row in published if row.erratum]
     return notes + errata
