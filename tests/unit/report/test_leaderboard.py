@@ -49,7 +49,7 @@ def test_published_rows_stand_below_a_rule_with_a_dagger(rising: Summary) -> Non
     assert len(rules) == 2
     assert rules[1] == first_published - 1
     note = "published (arXiv 2512.22374v1, Table 1), not measured here: on GenEval's own suite and detector"
-    assert note in " ".join(lines)
+    assert note in " ".join(line.strip() for line in lines)
     assert any(line.startswith("‡ SANA-1.5 at 2 steps") for line in lines)
 
 
