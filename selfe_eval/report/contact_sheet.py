@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,11 +69,11 @@ class JudgedPicture:
     """What is wrong with it, one sentence a line."""
 
 
-def contact_sheet(pictures: Sequence[JudgedPicture]) -> bytes:
+def contact_sheet(pictures: Iterable[JudgedPicture]) -> bytes:
     """The sheet as a PNG file, `COLUMNS` pictures a row, in the given order.
 
     Args:
-        pictures: At least one, of any sizes.
+        pictures: At least one, of any sizes; each is reduced to its place before the next one is asked for.
     """
     cells = [_cell(picture) for picture in pictures]
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import io
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,23 @@ def place(pixels: NDArray[np.uint8], *marks: Mark) -> NDArray[np.uint8]:
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_large_pictures_do_not_pile_up() -> None:
+    """However many pictures a sheet has, their full pixels are there one after the other."""
+    alive: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def pictures() -> Iterator[JudgedPicture]:
+        for number in range(9):
+            pixels = noise(20, 30, number)
+            alive.append(weakref.ref(pixels))
+            yield picture(pixels)
+            del pixels
+            gc.collect()
+            assert sum(reference() is not None for reference in alive) <= 1
+
+    contact_sheet(pictures())
+    assert len(alive) == 9
 
 
 @pytest.mark.parametrize(("size", "factor"), [(64, 4), (100, 2), (256, 1)])
