@@ -17,7 +17,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("selfe-eval", "torch", "torchvision", "numpy", "pillow", "open_clip_torch", "safetensors")
+PACKAGES = (
+    "selfe-eval",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "open_clip_torch",
+    "safetensors",
+    "opencv-python",
+    "opencv-python-headless",
+    "transformers",
+    "mmdet",
+    "mmengine",
+    "mmcv-lite",
+    "mmcv",
+)
 """Distributions whose version can change a number."""
 
 _GIT_SECONDS = 10

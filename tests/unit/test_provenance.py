@@ -46,6 +46,6 @@ def test_an_attempt_names_versions_and_command() -> None:
     """Every attempt says what was typed, when, and with which versions."""
     attempt = provenance.attempt(stage="generate")
     assert attempt["stage"] == "generate"
-    assert attempt["versions"]["numpy"]
+    assert {"numpy", "opencv-python", "transformers"} <= attempt["versions"].keys()
     assert attempt["argv"]
     assert attempt["started_at"].endswith("+00:00")
