@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from huggingface_hub import try_to_load_from_cache
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from selfe_eval.score.color_model import ARCHITECTURE, OPENAI
-from selfe_eval.score.detectors.mask2former_weights import FOLDER_VARIABLE, OFFICIAL_FILES
+from selfe_eval.score.detectors.mask2former_weights import weights_on_disk
 
-WEIGHTS_FOLDER = Path(".cache") / "selfe-eval" / "weights"
-"""Under the home folder: where scoring keeps what it downloads."""
 CLIP_FILE = Path(".cache") / "clip" / "ViT-L-14.pt"
 """Under the home folder: where the clip package keeps OpenAI's file."""
 
@@ -43,10 +40,7 @@ def detector_weights(detector: str) -> Path | None:
 
         cached = [try_to_load_from_cache(HUB_NAME, name) for name in HUB_FILES]
         return Path(str(cached[0])).parent if all(isinstance(path, str) for path in cached) else None
-    given = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(given).expanduser() if given else Path.home() / WEIGHTS_FOLDER
-    candidates = (folder / name for name in OFFICIAL_FILES.values())
-    return next((path for path in candidates if path.is_file()), None)
+    return weights_on_disk()
 
 
 def color_file(hub_cache: Path | None = None) -> ColorFile | None:

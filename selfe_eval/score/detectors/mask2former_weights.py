@@ -93,19 +93,26 @@ def to_mmdet3_names(names: Iterable[str]) -> dict[str, str]:
     return {name: _to_mmdet3_name(name) for name in names}
 
 
+def weights_folder() -> Path:
+    """``$SELFE_EVAL_WEIGHTS``, or ``~/.cache/selfe-eval/weights``."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "selfe-eval" / "weights"
+
+
+def weights_on_disk() -> Path | None:
+    """Either official file in the folder of weights, if it is there."""
+    candidates = (weights_folder() / name for name in OFFICIAL_FILES.values())
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def find_official_weights() -> Path:
-    """Look for either official file in ``$SELFE_EVAL_WEIGHTS`` or ``~/.cache/selfe-eval/weights``, or download one.
+    """Either official file on this disk, or a fresh download.
 
     Raises:
         UsageError: Neither is there and the download failed; says where to put the file.
     """
-    given = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(given).expanduser() if given else Path.home() / ".cache" / "selfe-eval" / "weights"
-    for name in OFFICIAL_FILES.values():
-        if (folder / name).is_file():
-            return folder / name
     prefix, name = next(iter(OFFICIAL_FILES.items()))
-    return download(URL, folder / name, hash_prefix=prefix)
+    return weights_on_disk() or download(URL, weights_folder() / name, hash_prefix=prefix)
 
 
 def download(url: str, path: Path, *, hash_prefix: str) -> Path:

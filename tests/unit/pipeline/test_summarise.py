@@ -171,10 +171,12 @@ def test_garbled_objects_are_refused(tmp_path: Path, garbage: object) -> None:
 
 
 def test_not_a_number_is_no_object(tmp_path: Path) -> None:
-    """NaN as a confidence is damage; it would otherwise get into the reference's files."""
+    """An infinite confidence is damage; it would otherwise get into the reference's files."""
     run_all(tmp_path)
-    nowhere = {"car": [{"box": [0, 0, 1, 1], "score": float("nan"), "color": None}]}
+    nowhere = {"car": [{"box": [0, 0, 1, 1], "score": 12345.5, "color": None}]}
     edit_scores(tmp_path, lambda _: {"weaker": nowhere})
+    path = tmp_path / "scores" / "geneval.jsonl"
+    path.write_text(path.read_text().replace("12345.5", "1e999"))  # which JSON reads as infinity
 
     with pytest.raises(UntrustworthyError, match="has a number that is none"):
         again(tmp_path)

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -40,16 +39,9 @@ FLOOR = 0.1
 """Well below GenEval's threshold of 0.3, and high enough for masks of more than a few pixels."""
 
 
-def _seeded_tensors(config: dict[str, Any]) -> dict[str, Tensor]:
-    """The same in every process: fresh biases are drawn from the global generator."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return random_tensors(config)
-
-
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, Tensor]:
-    return _seeded_tensors(small_config())
+    return random_tensors(small_config())
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +301,7 @@ def test_the_backends_agree_at_full_size(tmp_path: Path) -> None:
     library departed as far from itself when its input was made larger by one part in a million.
     """
     path = tmp_path / "random.pth"
-    torch.save({"state_dict": mmdet2_names(_seeded_tensors(packaged_config()))}, path)
+    torch.save({"state_dict": mmdet2_names(random_tensors(packaged_config()))}, path)
     backends = [load_detector(name, weights=path) for name in ("transformers", "mmdet")]
     assert all(backend.describe()["variant"] == "unverified-weights" for backend in backends)
     for images in (_noise(500, 500, num_images=1), _noise(60, 80, num_images=1)):
