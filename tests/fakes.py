@@ -67,6 +67,7 @@ class FakeScorer:
     """Correct means: the first red value is below ``threshold``. Counts what it was asked."""
 
     threshold: int = 128
+    batch_size: int = 64
     images_seen: int = 0
 
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[FakeJudgement]:

@@ -32,9 +32,6 @@ from selfe_eval.runs.scores import ScoreRecord, read_scores
 from selfe_eval.runs.shards import gather
 from selfe_eval.score.detectors.protocol import RgbImages
 
-BATCH_SIZE = 64
-"""Images of a planned batch: judged together (large ones in parts) and recorded together."""
-
 
 class Judgement(Protocol):
     """What a scorer says about one image."""
@@ -67,6 +64,11 @@ class Judgement(Protocol):
 
 class Scorer(Protocol):
     """Judges images against their prompts."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a planned batch: judged together (large ones in parts) and recorded together."""
+        ...
 
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> Sequence[Judgement]:
         """One judgement for each image and its prompt, in order."""
@@ -104,7 +106,7 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
         atomic_write_json(layout.scorer_path(run.folder, METRIC), scorer.describe())
     run.ranks.meet()
     scored = read_scores(path)
-    planned = _planned(run, images)
+    planned = _planned(run, images, scorer.batch_size)
     missing = missing_batches(run.ranks, planned, scored)
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
     with stage_of_share("score", progress, run.ranks, planned, missing) as advance:
@@ -120,9 +122,9 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
     return gather(run, path, read_scores)
 
 
-def _planned(run: Run, images: Collection[ImageKey]) -> list[Batch]:
+def _planned(run: Run, images: Collection[ImageKey], batch_size: int) -> list[Batch]:
     """What is judged together: it follows from the plan and from which images there are."""
-    planned = batches(run.record, BATCH_SIZE)
+    planned = batches(run.record, batch_size)
     present = [replace(batch, keys=tuple(filter(images.__contains__, batch.keys))) for batch in planned]
     return [batch for batch in present if batch.keys]
 

@@ -78,6 +78,11 @@ class GenEvalScorer:
             max_objects=thresholds.max_objects,
         )
 
+    @property
+    def batch_size(self) -> int:
+        """Images worth judging together: the detector's."""
+        return self._detector.batch_size
+
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[ImageScore]:
         """Judge images.
 

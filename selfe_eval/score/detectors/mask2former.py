@@ -21,6 +21,8 @@ OFFICIAL_THRESHOLDS = Thresholds(confidence=0.3, counting=0.9, max_objects=16)
 """Source: djghosh13/geneval at af4902f, ``evaluation/evaluate_images.py``."""
 CPU_BATCH = 1
 GPU_BATCH = 8
+SCORED_TOGETHER = 16
+"""Images between two writes of scores: a minute or two on a CPU."""
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, 3, H, W) normalised pixels -> class logits (B, Q, 81) and mask logits (B, Q, H/4, W/4)."""
@@ -39,6 +41,7 @@ class Mask2FormerDetector:
         resize: ResizeRule = OFFICIAL_RESIZE,
     ) -> None:
         self.name = name
+        self.batch_size = SCORED_TOGETHER
         self.thresholds = OFFICIAL_THRESHOLDS
         self._network = network
         self._device = torch.device(device)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selfe_eval.errors import UsageError
-from selfe_eval.score.detectors.mask2former import OFFICIAL_THRESHOLDS
+from selfe_eval.score.detectors.mask2former import OFFICIAL_THRESHOLDS, SCORED_TOGETHER
 from selfe_eval.score.detectors.mmdet_stub import (
     build_model,
     build_pipeline,
@@ -37,6 +37,7 @@ class OwnMmdetDetector:
 
     name = "mmdet"
     thresholds = OFFICIAL_THRESHOLDS
+    batch_size = SCORED_TOGETHER
 
     def __init__(self, model: nn.Module, pipeline: Any, *, device: str, record: dict[str, Any]) -> None:
         self._model = model.to(device).eval()

@@ -32,6 +32,7 @@ class OpenmojiDetector:
     """The network with its weights and its own thresholds; see ``Detector`` for the methods."""
 
     name = "openmoji"
+    batch_size = BATCH_SIZE
 
     def __init__(
         self,

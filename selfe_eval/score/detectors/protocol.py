@@ -62,6 +62,8 @@ class Detector(Protocol):
 
     name: str
     thresholds: Thresholds
+    batch_size: int
+    """Images worth handing over together; their scores are on disk before the next ones are looked at."""
 
     def detect(self, images: RgbImages, *, floor: float = 0.0) -> list[Detections]:
         """Find objects.

@@ -34,6 +34,7 @@ class Changed:
     verdict: Callable[[FakeJudgement, int], FakeJudgement] = lambda judgement, _size: judgement
     """What comes out, given the number of images beside it."""
     inner: FakeScorer = field(default_factory=FakeScorer)
+    batch_size: int = 64
 
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[FakeJudgement]:
         judged = self.inner.score(self.images(images), prompts)

@@ -37,6 +37,8 @@ def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
 class _Exchanged:
     """The real scorer, given BGR for RGB."""
 
+    batch_size = 64
+
     def __init__(self, scorer: GenEvalScorer) -> None:
         self._scorer = scorer
 

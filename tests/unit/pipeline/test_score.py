@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from selfe_eval.errors import UsageError
-from selfe_eval.pipeline import score as stage
 from selfe_eval.pipeline.generate import generate
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
@@ -28,10 +27,8 @@ PER_STEP_COUNT = 12 * 2
 """12 prompts, 2 images."""
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five batches for each step count: 5, 5, 5, 5 and 4 images."""
-    monkeypatch.setattr(stage, "BATCH_SIZE", 5)
+IN_FIVES = 5
+"""Five batches for each step count: 5, 5, 5, 5 and 4 images."""
 
 
 @pytest.fixture
@@ -46,6 +43,7 @@ def drawn(tmp_path: Path) -> Path:
 class BatchScorer(FakeScorer):
     """Like a real one, its numbers depend on what is judged together; remembers what that was."""
 
+    batch_size: int = IN_FIVES
     batches: list[tuple[int, ...]] = field(default_factory=list)
 
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[FakeJudgement]:
@@ -94,7 +92,7 @@ def test_pixels_are_gone_once_they_are_judged(drawn: Path) -> None:
     handed: list[weakref.ref[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]] = []
     most = 0
 
-    class Watching(FakeScorer):
+    class Watching(BatchScorer):
         def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[FakeJudgement]:
             nonlocal most
             handed.append(weakref.ref(images.pixels))

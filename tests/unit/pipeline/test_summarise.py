@@ -38,6 +38,7 @@ class RuleScorer:
 
     confidence: float = 0.3
     counting: float = 0.6
+    batch_size: int = 64
 
     def score(self, images: RgbImages, prompts: Sequence[Prompt]) -> list[FakeJudgement]:
         return [
