@@ -40,6 +40,7 @@ class Known(nn.Module):
         return {"inputs": torch.zeros(3, 8, 8), "data_samples": None}
 
     def test_step(self, _batch: Any) -> list[Any]:  # noqa: PT019 (mmdet's name, no test)
+        """The known answer."""
         import_mmdet()
         from mmdet.structures import DetDataSample
         from mmengine.structures import InstanceData
@@ -51,6 +52,7 @@ class Uncompiled(Known):
     """Calls an operator that only a compiled mmcv has."""
 
     def test_step(self, _batch: Any) -> list[Any]:  # noqa: PT019 (mmdet's name, no test)
+        """No answer."""
         import_mmdet()
         from mmcv.ops import roi_align
 
