@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -78,14 +77,22 @@ def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset({OPENAI_SH
     sha256 = file_sha256(path)
     try:
         content = _read(path, sha256 in trusted)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
         raise UsageError(
-            f"{path} cannot be read as weights of a colour model ({reason}). Expected a "
+            f"{path} cannot be read as weights of a colour model ({reason_of(error)}). Expected a "
             "safetensors file, or a torch file that holds nothing but tensors; other pickles can run code and "
             "are never opened. The file may be damaged: get it again, or save its tensors as safetensors."
         ) from error
     return ClipFile(path=path, sha256=sha256, tensors=_tensors(content, path))
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what a reader says, without torch's advice to read the file unsafely."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "torch's safe reader refuses it"
+    return str(error).partition("\n")[0]
 
 
 def _read(path: Path, is_trusted: bool) -> Any:  # noqa: FBT001 - one answer, asked once

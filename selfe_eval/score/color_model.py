@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from selfe_eval.errors import UsageError
 from selfe_eval.provenance import file_sha256, json_sha256
 from selfe_eval.resources import checkpoints_dir
-from selfe_eval.score.clip_file import OPENAI_SHA256, OPENAI_URL, ClipFile, read_clip_file
+from selfe_eval.score.clip_file import OPENAI_SHA256, OPENAI_URL, ClipFile, read_clip_file, reason_of
 from selfe_eval.score.judge_weights import read_weights
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
@@ -229,8 +229,7 @@ def _clip_errors(folder: Path) -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        reason = str(error).partition("\n")[0]
         raise UsageError(
-            f"The colour model in {folder} could not be loaded with trained weights ({reason}). Expected "
+            f"The colour model in {folder} could not be loaded with trained weights ({reason_of(error)}). Expected "
             f"open_clip's {CONFIG_FILE} and weights that fit it, as safetensors or as a torch file of tensors."
         ) from error
