@@ -49,7 +49,17 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def scored(workplace: Path, detector: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
+Scored = tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]
+"""What the command printed, and the journal that it left."""
+
+
+@pytest.fixture(scope="module")
+def runs(workplace: Path) -> dict[str, Scored]:
+    """The folder scored by each backend."""
+    return {name: scored(workplace, name) for name in ("mmdet", "transformers")}
+
+
+def scored(workplace: Path, detector: str) -> Scored:
     result = subprocess.run(
         [
             *(Path(sys.executable).with_name("selfe-eval"), "score", "--images", "images", "--allow-partial"),
@@ -66,9 +76,8 @@ def scored(workplace: Path, detector: str) -> tuple[subprocess.CompletedProcess[
     return result, read_journal(workplace / detector / "scores" / "geneval.jsonl")
 
 
-def test_both_backends_score_a_folder_alike(workplace: Path) -> None:
+def test_both_backends_score_a_folder_alike(runs: dict[str, Scored]) -> None:
     """The two backends, mmdet and transformers, see the same objects, and no number of theirs goes by the name of GenEval."""
-    runs = {name: scored(workplace, name) for name in ("mmdet", "transformers")}
     for result, records in runs.values():
         document = json.loads(result.stdout)
         assert document["partial"] is True
@@ -90,10 +99,10 @@ def test_both_backends_score_a_folder_alike(workplace: Path) -> None:
                     assert mine["score"] == pytest.approx(theirs["score"], abs=SCORE_TOLERANCE)
 
 
-def test_the_references_own_files_stand_beside_the_records(workplace: Path) -> None:
+def test_the_references_own_files_stand_beside_the_records(workplace: Path, runs: dict[str, Scored]) -> None:
     """One line an image in ``results.jsonl``, and a summary that counts them, as the reference writes both."""
-    scored(workplace, "mmdet")
-    (folder,) = (workplace / "mmdet" / "reference").iterdir()
-    lines = (folder / "results.jsonl").read_text().splitlines()
-    assert [json.loads(line)["tag"] for line in lines] == ["single_object", "color_attr"]
-    assert f"Total images: {len(PROMPT_IDS)}\n" in (folder / "summary.txt").read_text()
+    for name in runs:
+        (folder,) = (workplace / name / "reference").iterdir()
+        lines = (folder / "results.jsonl").read_text().splitlines()
+        assert [json.loads(line)["tag"] for line in lines] == ["single_object", "color_attr"]
+        assert f"Total images: {len(PROMPT_IDS)}\n" in (folder / "summary.txt").read_text()
