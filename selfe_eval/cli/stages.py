@@ -135,12 +135,13 @@ def score(  # noqa: PLR0913 - the parameters are the options
     )
     asked = options.asked_suite(suite or "geneval", prompts)
     judge_name, judge_files = judge.name_for(asked.name), judge.options()
-    found = find_images(
-        images,
-        asked,
-        steps=NO_STEPS if steps is None else options.parse_one_step_count(steps),
-        images_per_prompt=images_per_prompt,
-    )
+    step_count = NO_STEPS if steps is None else options.parse_one_step_count(steps)
+    found = find_images(images, asked, steps=step_count, images_per_prompt=images_per_prompt)
+    if steps is not None and found.steps != (step_count,):
+        raise UsageError(
+            f"--steps {steps}: the folders in {images} say {', '.join(map(str, found.steps))} themselves, by names "
+            "such as steps-004. Leave --steps out."
+        )
     for line in found.report():
         talk(line)
     if not allow_partial:

@@ -145,6 +145,16 @@ def test_an_image_folder_with_missing_and_jpeg_images(tmp_path: Path, random_che
     assert not (tmp_path / "results").exists()
 
 
+def test_a_step_count_that_the_folders_contradict(tmp_path: Path) -> None:
+    """Where folders are named after their step counts, another one is an error and never silently passed over."""
+    samples = tmp_path / "images" / "steps-008" / "00000" / "samples"
+    samples.mkdir(parents=True)
+    (samples / "0000.png").touch()
+    options = ("--suite", "openmoji", "--allow-partial", "--steps", "4")
+    result = run("score", "--images", "images", *options, folder=tmp_path)
+    assert_one_paragraph(result, 2, "--steps 4", "say 8 themselves")
+
+
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     """resume, status, validate, score and summarise say what a run folder is."""
     for verb in ("resume", "status", "validate", "score", "summarise"):
