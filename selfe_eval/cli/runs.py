@@ -27,12 +27,12 @@ def resume(run: RunFolder, *, as_json: options.AsJson = False) -> None:
     Example:
       selfe-eval resume results/runs/openmoji-selfe-tiny-ab12cd34
     """  # noqa: D301 - Typer needs the control character, not its spelling
-    from selfe_eval.pipeline.geneval import continue_run, load_scorer, refuse_incomplete
+    from selfe_eval.pipeline.geneval import continue_run, load_run_scorer, refuse_incomplete
     from selfe_eval.pipeline.opening import existing_run
     from selfe_eval.runs.run import open_run
 
-    record = open_run(run).record
-    scorer = load_scorer(record.spec.detector, record.judge, record.device)
+    found = open_run(run)
+    record, scorer = found.record, load_run_scorer(found)
     with existing_run(run) as opened:
         summary = continue_run(opened, scorer, stage_progress())
     print_result(opened, summary, as_json=as_json)

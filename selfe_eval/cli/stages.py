@@ -205,13 +205,12 @@ def _refuse_options(context: typer.Context, run: Path) -> None:
 
 
 def _score_run(folder: Path, device: str) -> None:
-    from selfe_eval.pipeline.geneval import load_scorer, suite_of
+    from selfe_eval.pipeline.geneval import load_run_scorer, suite_of
     from selfe_eval.pipeline.opening import existing_run
     from selfe_eval.pipeline.score import score as judge
     from selfe_eval.runs.run import open_run
 
-    record = open_run(folder).record
-    scorer = load_scorer(record.spec.detector, record.judge, device)
+    scorer = load_run_scorer(open_run(folder), device)
     with existing_run(folder) as run:
         judge(run, suite_of(run), scorer, stage_progress())
     talk(f"Scored. The numbers: selfe-eval summarise {folder}")

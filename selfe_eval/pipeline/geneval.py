@@ -225,6 +225,26 @@ def load_run_generator(run: Run) -> Generator:
     return load_selfe_generator(checkpoint, overrides, resolve_device(run.record.device))
 
 
+def load_run_scorer(run: Run, device: str | None = None) -> Scorer:
+    """The scorer that a run's record names.
+
+    Args:
+        run: The run.
+        device: Where to score; by default where the run was asked to compute.
+
+    Raises:
+        UsageError: it would run code that nobody named on the command line, or as for ``load_scorer``.
+    """
+    config = run.record.judge.detector_config
+    if config is not None:
+        raise UsageError(
+            f"{run.folder} is judged by the detector of {config}, which is Python code and would run. Run folders travel, "
+            "so such code is run only where the command line names it: repeat the command that began the run, with its "
+            "--detector-config (`geneval` in the place of `generate`). It goes on where the run stopped."
+        )
+    return load_scorer(run.spec.detector, run.record.judge, device or run.record.device)
+
+
 def load_scorer(detector: str, judge: JudgeOptions, device: str) -> Scorer:
     """The GenEval scorer with this detector.
 

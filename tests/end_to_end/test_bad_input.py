@@ -161,6 +161,18 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
         assert_one_paragraph(run(verb, "nowhere", folder=tmp_path), 2, "nowhere is not a run folder")
 
 
+def test_a_run_folder_runs_no_code(tmp_path: Path, random_checkpoint: Path) -> None:
+    """A detector's configuration is code: what a run folder names is not run until the command line names it."""
+    (tmp_path / "own.py").write_text("open('ran', 'w').close()\nmodel = dict()\n")
+    (tmp_path / "own.pth").touch()
+    judge = ("--detector", "mmdet", "--detector-config", "own.py", "--detector-weights", "own.pth")
+    command = ("generate", "--ckpt", random_checkpoint, "--steps", "1", "--limit", "6", "--out", "run")
+    assert run(*command, *judge, folder=tmp_path).returncode == 0
+    for verb in ("resume", "score"):
+        assert_one_paragraph(run(verb, "run", folder=tmp_path), 2, "own.py, which is Python code")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_an_unfinished_run_is_not_valid(tmp_path: Path, random_checkpoint: Path) -> None:
     """Validate lists the problems on stdout and ends with 3; status ends with 0 and says how to go on."""
     command = ("generate", "--ckpt", random_checkpoint, "--steps", "1", "--limit", "6", "--out", "run")
