@@ -111,18 +111,24 @@ class Calibration:
 
 
 def calibrate(
-    scorer: GenEvalScorer, *, scenes_per_prompt: int = 4, seed: int = 0, progress: Progress | None = None
+    scorer: GenEvalScorer,
+    *,
+    prompts: Sequence[Prompt] | None = None,
+    scenes_per_prompt: int = 4,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Score rendered truth.
 
     Args:
         scorer: The judge.
-        scenes_per_prompt: Intact scenes for each of the 553 prompts; broken ones are one set for each prompt.
+        prompts: Of all six tasks; by default the 553 of the openmoji suite.
+        scenes_per_prompt: Intact scenes for each prompt; broken ones are one set for each prompt.
         seed: Of the layouts; the judge's thresholds were chosen on another seed.
         progress: Called after each chunk of scenes.
     """
     bank = load_sprite_bank()
-    prompts = load_suite("openmoji").prompts
+    prompts = load_suite("openmoji").prompts if prompts is None else prompts
     judge = _Judge(scorer, bank, progress)
     intact = [scenes_for_prompts(prompts, _scene_seed(seed, index)) for index in range(scenes_per_prompt)]
     right = [judge.correct("intact", scenes, prompts) for scenes in intact]

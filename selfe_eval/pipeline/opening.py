@@ -21,6 +21,7 @@ from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write
 from selfe_eval.runs.images import read_images
+from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.run import Run, RunRecord, create_or_open, lock_folder, open_run
 from selfe_eval.runs.scores import read_scores
 from selfe_eval.runs.shards import put_together, read_with_shards
@@ -33,8 +34,11 @@ _BLOCK_BYTES = 4096
 
 
 def run_folder(record: RunRecord, out: Path | None) -> Path:
-    """``out``, or the default folder, which follows from the spec alone: the same command finds it again."""
-    return RUNS_FOLDER / record.spec.folder_name() if out is None else out
+    """``out``, or the default folder, which follows from spec and judge: the same command finds it again."""
+    if out is not None:
+        return out
+    judge = "" if record.judge == JudgeOptions() else f"-{provenance.json_sha256(record.judge.as_json())[:6]}"
+    return RUNS_FOLDER / (record.spec.folder_name() + judge)
 
 
 def see_writable(folder: Path, record: RunRecord) -> None:

@@ -1,7 +1,8 @@
 """The reference's own files beside our records: what its two scripts would write and print for the same images.
 
 Made for tools that read GenEval's files, so they hold what the reference would hold and nothing else: an image
-without a score is left out here, and counted only in our own summary.
+without a score is left out here, and counted only in our own summary. The reference's summary does not say that
+images are missing; of a partial run the name of the file does.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ def reference_file_names(steps: Iterable[int]) -> list[str]:
     return [
         str(layout.reference_folder(count) / name)
         for count in steps
-        for name in (layout.RESULTS_FILE, layout.SUMMARY_TEXT_FILE)
+        for name in (layout.RESULTS_FILE, layout.SUMMARY_TEXT_FILE, layout.PARTIAL_SUMMARY_TEXT_FILE)
     ]
 
 
-def reference_files(scored: Sequence[ScoredImage], steps: Iterable[int]) -> dict[str, bytes]:
+def reference_files(
+    scored: Sequence[ScoredImage], steps: Iterable[int], *, partial: bool
+) -> dict[str, bytes]:
     """The content of the files, by name; none for a step count at which no image has a score.
 
     Args:
         scored: In the order in which the rows shall stand.
         steps: The step counts of the run.
+        partial: Whether prompts or images of the suite are missing.
     """
     files: dict[str, bytes] = {}
     for count in steps:
@@ -38,9 +42,9 @@ def reference_files(scored: Sequence[ScoredImage], steps: Iterable[int]) -> dict
             if one.image.key.steps == count and one.score.correct is not None
         ]
         if rows:
-            results, summary = reference_file_names([count])
+            results, whole, part = reference_file_names([count])
             files[results] = "".join(map(result_line, rows)).encode()
-            files[summary] = summary_text(rows).encode()
+            files[part if partial else whole] = summary_text(rows).encode()
     return files
 
 

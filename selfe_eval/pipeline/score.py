@@ -24,11 +24,11 @@ from selfe_eval.pipeline.share import missing_batches, stage_of_share
 from selfe_eval.records import ImageKey, Prompt, ScoredObject, Suite
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
-from selfe_eval.runs.atomic import atomic_write_json
+from selfe_eval.runs.atomic import atomic_write, atomic_write_json
 from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.journal import append_records, rewrite_journal
 from selfe_eval.runs.run import Run
-from selfe_eval.runs.scores import ScoreRecord, read_scores
+from selfe_eval.runs.scores import ScoreRecord, protocol_of, read_scores
 from selfe_eval.runs.shards import gather
 from selfe_eval.score.detectors.protocol import RgbImages
 
@@ -80,8 +80,8 @@ class Scorer(Protocol):
 
 
 def scorer_id(scorer: Scorer) -> str:
-    """First 16 digits of the hash of the scorer's description."""
-    return provenance.json_sha256(scorer.describe())[:16]
+    """First 16 digits of the hash of the scorer's description, the machine left out."""
+    return provenance.json_sha256(protocol_of(scorer.describe()))[:16]
 
 
 def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
@@ -140,9 +140,12 @@ def is_valid(record: ScoreRecord, image: ImageRecord | None, identity: str) -> b
 
 
 def _drop_stale(path: Path, images: Mapping[ImageKey, ImageRecord], identity: str) -> None:
+    """Leave valid scores alone in the journal; those of another scorer are kept beside it, under its name."""
     scores = read_scores(path)
     valid = [record for record in scores.values() if is_valid(record, images.get(record.key), identity)]
     if len(valid) < len(scores):
+        for other in {record.scorer for record in scores.values()} - {identity}:
+            atomic_write(layout.former_scores_path(path, other), path.read_bytes())
         rewrite_journal(path, [record.as_json() for record in valid])
 
 

@@ -74,7 +74,7 @@ def summary_files(run: Run, suite: Suite) -> tuple[report.Summary, dict[str, byt
         scorer=scorer,
     )
     files = {layout.SUMMARY_FILE: report.summary_bytes(summary)}
-    return summary, files | reference_files(scored, run.spec.steps)
+    return summary, files | reference_files(scored, run.spec.steps, partial=summary.partial)
 
 
 def derived_file_names(run: Run) -> list[str]:
@@ -96,6 +96,7 @@ def _outcome(run: Run, scored: ScoredImage, limits: Limits | None) -> ImageOutco
         correct=score.correct,
         reason=score.reason,
         correct_at={} if limits is None else _correct_at(run, scored, limits),
+        num_objects=sum(map(len, scored.objects.values())),
         num_colors=len(objects_needing_color(scored.prompt, scored.objects)),
         near_ties=score.near_ties,
     )

@@ -91,6 +91,7 @@ def _measured_row(summary: Summary, row: Row) -> dict[str, Any]:
         "reasons": dict(row.reasons),
         "sensitivity": None if row.sensitivity is None else asdict(row.sensitivity),
         "near_ties": asdict(row.near_ties),
+        "num_empty": row.num_empty,
     }
     if row.seen is not None and row.unseen is not None:
         document |= {"seen": _estimate(row.seen), "unseen": _estimate(row.unseen)}

@@ -25,6 +25,10 @@ _REASON_HEADINGS = dict(
 )
 
 
+ALARMING_SHARE = 0.95
+"""Of images without any detection: a warning from there on."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     heading: str
@@ -54,6 +58,19 @@ def print_details(summary: Summary, console: Console) -> None:
         console.print(_table([column for block in beside for column in block.columns], summary.rows))
         for block in beside:
             console.print(Text(block.note, style="dim"))
+    for line in filter(None, map(_alarm, summary.rows)):
+        console.print(Text(line, style="bold red"))
+
+
+def _alarm(row: Row) -> str | None:
+    """A line where nearly nothing was detected, which GenEval's broken installations have in common."""
+    if not row.overall.n or row.num_empty < ALARMING_SHARE * row.overall.n:
+        return None
+    steps = "step" if row.steps == 1 else "steps"
+    return (
+        f"At {row.steps} {steps} nothing was detected in {row.num_empty} of {row.overall.n} images: they show "
+        "nothing, or the detector does not work here (see `selfe-eval doctor`)."
+    )
 
 
 def _share(name: str, row: Row) -> str:

@@ -23,6 +23,8 @@ class ImageOutcome:
     """Empty if correct; else what was expected and found, one sentence a line."""
     correct_at: Mapping[float, bool] = field(default_factory=dict)
     """Threshold of its task -> what the verdict would be there; empty where that is not known."""
+    num_objects: int = 0
+    """How many objects the detector was sure of."""
     num_colors: int = 0
     """How many colours decided the verdict."""
     near_ties: int = 0

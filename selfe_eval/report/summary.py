@@ -22,6 +22,7 @@ from selfe_eval.report.per_prompt import per_prompt_estimates
 from selfe_eval.report.reasons import reason_histogram
 from selfe_eval.report.sensitivity import Sensitivity, sensitivity
 from selfe_eval.runs.run import RunRecord
+from selfe_eval.runs.scores import protocol_of
 from selfe_eval.stats.drawdown import MonotonicityVerdict, drawdown_verdict
 from selfe_eval.stats.estimate import METHOD, Estimate, macro_estimate, task_estimates
 from selfe_eval.stats.panel import Panel
@@ -31,10 +32,6 @@ SCHEMA_VERSION = 2
 
 METRIC = "geneval"
 """Name of the metric with its own judge, and of the journal of scores; see `metric_name`."""
-
-_NOT_PROTOCOL = frozenset({"config_file", "device", "torch", "weights_file"})
-"""Keys of a scorer's description that may differ between two runs that are still comparable. The version of
-open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
 
 _JUDGE = (("variant", "detector", "openmoji"), ("color_variant", "color_model", "openmoji-clip"))
 """Of each part of a judge: the key of its variant, the key of its name, and the bundled one's name."""
@@ -79,6 +76,8 @@ class Row:
     """The scores at other thresholds; None where they are not known."""
     near_ties: NearTies
     """Colours that could have come out otherwise."""
+    num_empty: int
+    """Scored images in which the detector was sure of nothing at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +219,7 @@ def summarise(
             per_prompt=per_prompt_estimates(column),
             sensitivity=sensitivity(own, prompts, spec.images_per_prompt),
             near_ties=_near_ties(own),
+            num_empty=sum(outcome.correct is not None and not outcome.num_objects for outcome in own),
         )
         for steps, column in ((steps, panel.column(index)) for index, steps in enumerate(spec.steps))
         for own in [[outcome for outcome in outcomes.values() if outcome.key.steps == steps]]
@@ -235,7 +235,7 @@ def summarise(
         num_prompts=len(prompts),
         images_per_prompt=spec.images_per_prompt,
         detector=spec.detector,
-        scorer=_protocol(scorer),
+        scorer=protocol_of(scorer),
         spec_sha256=spec.sha256,
         method=METHOD,
         rows=rows,
@@ -271,13 +271,6 @@ def _near_ties(outcomes: Sequence[ImageOutcome]) -> NearTies:
 def _median_seconds(seconds: Mapping[ImageKey, float | None], steps: int) -> float | None:
     known = [value for key, value in seconds.items() if key.steps == steps and value is not None]
     return median(known) if known else None
-
-
-def _protocol(description: Any) -> Any:
-    """The scorer's description without what belongs to the machine."""
-    if isinstance(description, Mapping):
-        return {key: _protocol(v) for key, v in description.items() if key not in _NOT_PROTOCOL}
-    return description
 
 
 def _estimate(document: Mapping[str, Any] | None) -> Estimate | None:

@@ -32,6 +32,7 @@ SUMMARY_FILE = "summary.json"
 REFERENCE_FOLDER = "reference"
 RESULTS_FILE = "results.jsonl"
 SUMMARY_TEXT_FILE = "summary.txt"
+PARTIAL_SUMMARY_TEXT_FILE = "summary.partial.txt"
 LOCK_FILE = ".lock"
 PROBE_FILE = ".probe"
 
@@ -98,6 +99,16 @@ def shard_paths(journal: Path) -> list[Path]:
 def scores_path(folder: Path, metric: str) -> Path:
     """The journal of one metric's scores."""
     return folder / SCORES_FOLDER / f"{metric}.jsonl"
+
+
+def former_scores_path(journal: Path, scorer: str) -> Path:
+    """Where the scores of another scorer are kept when a run is judged anew.
+
+    >>> former_scores_path(Path("scores/geneval.jsonl"), "0123456789abcdef").name
+    'geneval.former-0123456789abcdef.jsonl'
+    """
+    letters = "".join(filter(str.isalnum, scorer))
+    return journal.with_name(f"{journal.stem}.former-{letters}{journal.suffix}")
 
 
 def scorer_path(folder: Path, metric: str) -> Path:

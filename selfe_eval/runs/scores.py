@@ -12,6 +12,17 @@ from selfe_eval.records import ImageKey
 from selfe_eval.runs.images import key_from_json, key_json
 from selfe_eval.runs.journal import read_journal
 
+_NOT_PROTOCOL = frozenset({"config_file", "device", "torch", "weights_file"})
+"""Keys of a scorer's description that may differ between two runs that are still comparable. The version of
+open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
+
+
+def protocol_of(description: Any) -> Any:
+    """A scorer's description without what belongs to the machine: what scores are identified and compared by."""
+    if isinstance(description, Mapping):
+        return {key: protocol_of(v) for key, v in description.items() if key not in _NOT_PROTOCOL}
+    return description
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRecord:
@@ -32,7 +43,7 @@ class ScoreRecord:
     image_sha256: str | None
     """Of the file that was scored; None where there was none."""
     scorer: str
-    """First 16 digits of the hash of the scorer's description."""
+    """First 16 digits of the hash of the scorer's description, the machine left out."""
 
     def as_json(self) -> dict[str, Any]:
         """The line of the journal."""

@@ -93,6 +93,32 @@ def official_model() -> ColorModel:
     return model_from_file(Path(path), is_official=True)
 
 
+def official_file(path: Path) -> ColorModel:
+    """OpenAI's own file, by its hash.
+
+    Raises:
+        UsageError: The file is missing, damaged, unsafe, or another one.
+    """
+    model = model_from_file(path)
+    refuse_unknown_origin(path, model)
+    return model
+
+
+def refuse_unknown_origin(path: Path, model: ColorModel) -> None:
+    """Of a file that is not OpenAI's nobody knows the activation, which its tensors do not tell.
+
+    Raises:
+        UsageError: The model is not the official one.
+    """
+    if "color_variant" in model.record:
+        raise UsageError(
+            f"{path} is not OpenAI's ViT-L-14.pt (expected SHA-256 {OPENAI_SHA256}, found "
+            f"{model.record['color_weights_sha256']}), and a bare file does not say whether its network was trained "
+            f"with QuickGELU or plain GELU: colours could be silently wrong. Put it into a folder with the "
+            f"{CONFIG_FILE} that belongs to it, and name the folder."
+        )
+
+
 def model_from_file(path: Path, *, architecture: str = ARCHITECTURE, is_official: bool = False) -> ColorModel:
     """A weight file in an architecture of open_clip.
 

@@ -31,10 +31,11 @@ from selfe_eval.score.color_model import (
     OPENAI,
     ColorModel,
     bundled_model,
-    model_from_file,
     model_from_folder,
+    official_file,
     official_model,
 )
+from selfe_eval.score.exact_float32 import exact_float32
 
 TEMPLATES = (
     "a photo of a {color} {name}",
@@ -139,7 +140,7 @@ class ColorClassifier:
         """Half precision for networks and products, or float32 without the GPU's shorter TF32."""
         if self._mode == "reference":
             return torch.autocast(self._device.type, dtype=torch.float16)
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        return exact_float32()
 
 
 def load_color_classifier(detector_name: str, judge: JudgeOptions, device: str = "cpu") -> ColorClassifier:
@@ -162,7 +163,7 @@ def _model(detector_name: str, color_weights: str | None) -> ColorModel:
     if color_weights == OPENAI:
         return official_model()
     path = Path(color_weights)
-    return model_from_folder(path) if path.is_dir() else model_from_file(path)
+    return model_from_folder(path) if path.is_dir() else official_file(path)
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -6,16 +6,17 @@ backends cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from selfe_eval.errors import UsageError
 from selfe_eval.score.detectors.mask2former_decode import decode
-from selfe_eval.score.detectors.mask2former_input import OFFICIAL_RESIZE, ResizeRule, prepare
+from selfe_eval.score.detectors.mask2former_input import OFFICIAL_RESIZE, ResizeRule, opencv, prepare
 from selfe_eval.score.detectors.protocol import Detections, RgbImages, Thresholds
+from selfe_eval.score.exact_float32 import exact_float32
 
 OFFICIAL_THRESHOLDS = Thresholds(confidence=0.3, counting=0.9, max_objects=16)
 """Source: djghosh13/geneval at af4902f, ``evaluation/evaluate_images.py``."""
@@ -47,6 +48,7 @@ class Mask2FormerDetector:
         self._device = torch.device(device)
         self._record = record
         self._resize = resize
+        self._at_once = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
 
     def detect(self, images: RgbImages, *, floor: float = 0.0) -> list[Detections]:
         """Find objects in images of any size.
@@ -56,12 +58,15 @@ class Mask2FormerDetector:
             floor: Detections that score at most this much are left out.
 
         Raises:
-            UsageError: The images are too narrow, or OpenCV cannot be loaded.
+            UsageError: The images are too narrow, OpenCV cannot be loaded, or one image is too much for the device.
         """
-        size = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
         found: list[Detections] = []
-        for start in range(0, len(images), size):
-            found += self._detect_batch(RgbImages(pixels=images.pixels[start : start + size]), floor)
+        while len(found) < len(images):
+            batch = RgbImages(pixels=images.pixels[len(found) : len(found) + self._at_once])
+            try:
+                found += self._detect_batch(batch, floor)
+            except torch.OutOfMemoryError as error:
+                self._take_fewer(batch, error)
         return found
 
     def describe(self) -> dict[str, Any]:
@@ -69,6 +74,7 @@ class Mask2FormerDetector:
         return {
             "detector": self.name,
             **self._record,
+            "opencv": str(opencv().__version__),
             "thresholds": {
                 "confidence": self.thresholds.confidence,
                 "counting": self.thresholds.counting,
@@ -78,22 +84,20 @@ class Mask2FormerDetector:
             "torch": str(torch.__version__),
         }
 
+    def _take_fewer(self, batch: RgbImages, error: torch.OutOfMemoryError) -> None:
+        """Halve the batch from here on; rounding aside, it changes no score."""
+        if len(batch) == 1:
+            height, width = batch.pixels.shape[1:3]
+            raise UsageError(
+                f"The memory of {self._device} does not hold the detector and one image of {width} x {height} px. "
+                "Free it of other programs, or use --device cpu; scores written so far are kept."
+            ) from error
+        self._at_once = len(batch) // 2
+        torch.cuda.empty_cache()
+
     @torch.inference_mode()
     def _detect_batch(self, images: RgbImages, floor: float) -> list[Detections]:
         prepared = prepare(images, self._device, rule=self._resize)
-        with _exact_float32():
+        with exact_float32():
             class_logits, mask_logits = self._network(prepared.pixels)
         return decode(class_logits, mask_logits, prepared, floor=floor)
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """No TensorFloat-32 inside: GPUs would round products to 10 bits, which the reference did not."""
-    cudnn: Any = torch.backends.cudnn
-    matmul, convolution = torch.backends.cuda.matmul, cudnn.conv
-    before = matmul.fp32_precision, convolution.fp32_precision
-    matmul.fp32_precision = convolution.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision, convolution.fp32_precision = before

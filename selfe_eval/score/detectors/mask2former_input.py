@@ -81,7 +81,7 @@ def prepare(
             f"Images of {original_width} x {original_height} px are too narrow for the official detector: resized "
             f"to at most {rule.long_px} px nothing is left of them. Crop them, or leave them out."
         )
-    cv2 = _opencv()
+    cv2 = opencv()
     padded = np.full((len(images), _padded(height), _padded(width), 3), PAD_VALUE, np.uint8)
     for canvas, pixels in zip(padded, images.pixels, strict=True):
         canvas[:height, :width] = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -103,8 +103,12 @@ def _normalise(pixels: NDArray[np.uint8], device: str | torch.device) -> Tensor:
     return channels_first.sub_(mean).div_(std)
 
 
-def _opencv() -> ModuleType:
-    """OpenCV, whose bilinear resize of bytes rounds in its own way: no other library gives these pixels."""
+def opencv() -> ModuleType:
+    """OpenCV, whose bilinear resize of bytes rounds in its own way: no other library gives these pixels.
+
+    Raises:
+        UsageError: It cannot be loaded.
+    """
     try:
         import cv2
     except ImportError as error:

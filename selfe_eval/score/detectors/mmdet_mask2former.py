@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from selfe_eval.score.detectors import mmdet_own
+from selfe_eval.score.detectors.deformable_attention import fast_on_cpu
 from selfe_eval.score.detectors.mask2former import Mask2FormerDetector, Network
 from selfe_eval.score.detectors.mask2former_weights import find_official_weights, read_mask2former_weights
 from selfe_eval.score.detectors.mmdet_stub import build_model, import_mmdet
@@ -81,10 +82,12 @@ def mmdet_network(
         complaint="The weights are not those of the official detector, Mask2Former with Swin-S",
     )
     model.to(device).eval()
+    attention = importlib.import_module("mmcv.ops.multi_scale_deform_attn")
 
     @torch.inference_mode()
     def network(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        class_logits, mask_logits = model.panoptic_head(model.extract_feat(pixels), [])  # type: ignore[operator]
+        with fast_on_cpu(attention, "multi_scale_deformable_attn_pytorch", device):
+            class_logits, mask_logits = model.panoptic_head(model.extract_feat(pixels), [])  # type: ignore[operator]
         return class_logits[-1], mask_logits[-1]
 
     return network

@@ -13,7 +13,9 @@ from typing import Any
 
 import transformers
 from torch import Tensor
+from transformers.models.mask2former import modeling_mask2former
 
+from selfe_eval.score.detectors.deformable_attention import fast_on_cpu
 from selfe_eval.score.detectors.mask2former import Network
 from selfe_eval.score.detectors.mask2former_keys import names_from_hub, names_from_mmdet
 from selfe_eval.score.detectors.weight_file import fill
@@ -125,7 +127,8 @@ def _filled(tensors: Mapping[str, Tensor], device: str, sizes: NetworkSizes, own
     model.to(device).eval()
 
     def network(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        output = model(pixel_values=pixels)
+        with fast_on_cpu(modeling_mask2former, "multi_scale_deformable_attention", device):
+            output = model(pixel_values=pixels)
         return output.class_queries_logits, output.masks_queries_logits
 
     return network

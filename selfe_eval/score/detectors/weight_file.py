@@ -21,6 +21,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from selfe_eval.errors import UsageError
+from selfe_eval.score.clip_file import reason_of
 
 DISCARDED = (
     "_codecs.encode",
@@ -139,8 +140,7 @@ def _pickle(path: Path, content: bytes) -> dict[str, Any]:
         refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         if refused is None:
             raise UsageError(
-                f"{path} is not a weight file of PyTorch, or it is damaged ({type(error).__name__}: "
-                f"{str(error).partition(chr(10))[0]}). Download it again."
+                f"{path} is not a weight file of PyTorch, or it is damaged ({reason_of(error)}). Download it again."
             ) from error
         raise UsageError(
             f"{path} should hold tensors and plain values, and would run {refused[1]} when it is read, so it was not. "

@@ -8,8 +8,9 @@ import pytest
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.geneval import suite_of
-from selfe_eval.pipeline.opening import planned_run, see_writable
+from selfe_eval.pipeline.opening import planned_run, run_folder, see_writable
 from selfe_eval.pipeline.stopping import stopping_well
+from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.run import Run, RunRecord, open_run
 from selfe_eval.suites.registry import load_suite
 from tests.fakes import small_record, small_suite
@@ -17,6 +18,16 @@ from tests.fakes import small_record, small_suite
 RECORD = small_record(small_suite())
 OPENMOJI = load_suite("openmoji")
 OPENMOJI_RECORD = small_record(OPENMOJI, limit=60)
+
+
+def test_another_judge_has_another_default_folder() -> None:
+    """Runs that differ in the judge's files or arithmetic alone do not share a folder; --out decides where given."""
+    plain = small_record(small_suite())
+    halved = replace(plain, judge=JudgeOptions(color_mode="reference"))
+    own = replace(plain, judge=JudgeOptions(detector_weights="mine.pth"))
+    assert len({run_folder(record, None) for record in (plain, halved, own)}) == 3
+    assert run_folder(plain, None).name == plain.spec.folder_name()
+    assert run_folder(own, Path("here")) == Path("here")
 
 
 def test_looking_leaves_no_folder_behind(tmp_path: Path) -> None:

@@ -80,6 +80,28 @@ def test_scores_do_not_depend_on_what_was_missing(drawn: Path) -> None:
     assert lines == whole
 
 
+def test_the_scores_of_another_scorer_are_kept_beside_the_journal(drawn: Path) -> None:
+    """Judging a run anew with another scorer loses nothing: the former scores lie under that scorer's name."""
+    first = judge(drawn, BatchScorer())
+    second = judge(drawn, BatchScorer(threshold=60))
+    (former,) = (drawn / "scores").glob("geneval.former-*.jsonl")
+    assert read_journal(former) == first
+    assert {line["scorer"] for line in second}.isdisjoint(line["scorer"] for line in first)
+
+
+class OnAnotherDevice(BatchScorer):
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "device": "cuda:1"}
+
+
+def test_another_device_makes_no_score_stale(drawn: Path) -> None:
+    """The machine is no part of what scores are identified by: a run goes on elsewhere."""
+    first = judge(drawn, BatchScorer())
+    elsewhere = OnAnotherDevice()
+    assert judge(drawn, elsewhere) == first
+    assert elsewhere.batches == []
+
+
 def test_no_batch_mixes_step_counts(drawn: Path) -> None:
     """The scores of one step count are the same in any company."""
     scorer = BatchScorer()

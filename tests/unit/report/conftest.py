@@ -92,6 +92,7 @@ def _outcome(key: ImageKey, suite: Suite, draw: float, chance: float) -> ImageOu
             round(own + offset, 2): bool(draw < chance - offset if offset else draw < chance)
             for offset in (-0.1, 0.0, 0.05)
         },
+        num_objects=1,
         num_colors=num_colors,
         near_ties=int(num_colors > 0 and key.prompt_id % 8 == 0 and key.image_index == 0),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -51,6 +52,16 @@ def test_the_range_is_that_of_the_overall_score(rising: Summary) -> None:
             values = [100 * (score.overall or 0.0) for score in curve]
             assert f"{min(values):.1f}-{max(values):.1f}" in text
         assert "10/320" in text
+
+
+@pytest.mark.parametrize(("share", "num_alarms"), [(0.94, 0), (0.95, 1)])
+def test_a_detector_that_sees_nothing_is_pointed_at(rising: Summary, share: float, num_alarms: int) -> None:
+    """Where 95 % of the images have no detection the reader is sent to doctor; a healthy run says nothing of it."""
+    blind, *others = rising.rows
+    blind = replace(blind, num_empty=math.ceil(share * blind.overall.n))
+
+    assert "doctor" not in rendered(rising, 140)
+    assert rendered(replace(rising, rows=(blind, *others)), 200).count("nothing was detected") == num_alarms
 
 
 def test_only_reasons_that_occur_have_a_column(rising: Summary) -> None:

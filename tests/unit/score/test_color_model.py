@@ -24,6 +24,8 @@ from selfe_eval.score.color_model import (
     bundled_model,
     model_from_file,
     model_from_folder,
+    official_file,
+    refuse_unknown_origin,
     uses_quick_gelu,
 )
 
@@ -112,6 +114,15 @@ def test_weights_of_one_s_own_are_a_variant(tmp_path: Path) -> None:
         assert record["color_model"] == architecture
         assert record["color_pretrained"] is None
         assert record["color_quick_gelu"] is quick
+
+
+def test_a_bare_file_of_unknown_origin_is_refused(tmp_path: Path) -> None:
+    """A weight file does not say its activation: only OpenAI's own is taken without a configuration beside it."""
+    path = _save_weights(tmp_path / "mine.safetensors")
+    with pytest.raises(UsageError, match="does not hold the weights of ViT-L-14-quickgelu"):
+        official_file(path)
+    with pytest.raises(UsageError, match=r"not OpenAI's ViT-L-14\.pt.*open_clip_config\.json"):
+        refuse_unknown_origin(path, model_from_file(path, architecture=QUICK))
 
 
 def test_a_file_sees_pictures_as_open_clip_would_show_them(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from selfe_eval.score.detectors.mask2former import Mask2FormerDetector, _exact_float32
+from selfe_eval.errors import UsageError
+from selfe_eval.score.detectors import mask2former
+from selfe_eval.score.detectors.mask2former import Mask2FormerDetector
 from selfe_eval.score.detectors.mask2former_input import ResizeRule
 from selfe_eval.score.detectors.protocol import RgbImages, Thresholds
+from selfe_eval.score.exact_float32 import exact_float32
 
 STOP_SIGN = 11
 
@@ -74,6 +78,36 @@ def test_images_come_back_in_order_and_in_small_batches() -> None:
     assert [int(item.boxes[0, 0]) for item in found] == [0, 32, 0]
 
 
+class Cramped(RedFinder):
+    """Has memory for two images at a time, or for none."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        if len(pixels) > self._room:
+            raise torch.OutOfMemoryError(f"{len(pixels)} images")
+        return super().__call__(pixels)
+
+
+def test_a_device_too_small_for_the_batch_gets_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory runs out the batch is halved, once and for all, and every image keeps its own detections."""
+    monkeypatch.setattr(mask2former, "CPU_BATCH", 8)
+    network = Cramped(room=2)
+    images = _red_left(7)
+    images.pixels[1] = images.pixels[1, :, ::-1]
+    found = _detector(network).detect(images, floor=0.5)
+    assert network.batches == [1] * 7  # 7 do not fit, 3 do not, 1 does
+    assert [int(item.boxes[0, 0]) for item in found] == [0, 32, 0, 0, 0, 0, 0]
+
+
+def test_a_device_too_small_for_one_image_is_told() -> None:
+    """Memory that does not hold one image is an error that says how large the image is and what to do."""
+    with pytest.raises(UsageError, match=r"64 x 64 px.*--device cpu"):
+        _detector(Cramped(room=0)).detect(_red_left())
+
+
 def test_no_images_give_no_detections() -> None:
     """An empty batch is no error."""
     assert _detector(RedFinder()).detect(_red_left(0)) == []
@@ -101,7 +135,7 @@ def test_products_are_not_rounded_to_tensor_float() -> None:
     before = matmul.fp32_precision
     try:
         matmul.fp32_precision = "tf32"
-        with _exact_float32():
+        with exact_float32():
             assert matmul.fp32_precision == "ieee"
         assert matmul.fp32_precision == "tf32"
     finally:
