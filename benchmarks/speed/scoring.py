@@ -3,10 +3,10 @@
     python benchmarks/speed/scoring.py
     python benchmarks/speed/scoring.py --device cuda --num-images 64 --size 1024
 
-The plain loop does what djghosh13/geneval at af4902f does, one image after the other: mmdet's network at batch 1,
-every one of the 100 masks brought to full resolution and moved to the host, and for each class whose colour is asked
-a new data loader with four worker processes. Ours is the scorer of ``selfe-eval score --detector mmdet``. Both run
-in this process over the same files, in turns, and ratios are what to read.
+The plain loop does what djghosh13/geneval at af4902f does, one image after the other: mmdet's network as it comes, at
+batch 1, every one of the 100 masks brought to full resolution and moved to the host, and for each class whose colour
+is asked a new data loader with four worker processes. Ours is the stage of ``selfe-eval score --detector mmdet``. Both
+run in this process over the same files; ratios are what to read.
 
 Without --detector-weights and --color-weights both networks have random weights of the official shapes, made to find
 about as many objects as the real ones do: good for times, useless for scores, and none is printed. One image in
@@ -19,10 +19,12 @@ import argparse
 import platform
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,6 +76,7 @@ NUM_RULES = 2212
 class Judge:
     """The networks that both sides share."""
 
+    plain_network: Network
     network: Network
     colors: ColorModel
     device: str
@@ -116,7 +119,7 @@ class PlainLoop:
         with watch.time("detection"):
             image = cv2.imread(str(path))
             padded, resized = _plain_input(image)
-            class_logits, mask_logits = self._judge.network(padded.to(self._judge.device))
+            class_logits, mask_logits = self._judge.plain_network(padded.to(self._judge.device))
         with watch.time("post-processing"):
             raw, masks = _plain_objects(class_logits[0], mask_logits[0], padded, resized, image.shape[:2])
             kept = keep_objects(raw, prompt.task)
@@ -136,9 +139,12 @@ class PlainLoop:
     def _colors(self, crops: list[NDArray[np.uint8]], name: str) -> list[str]:
         classifier = self._classifier(name)
         inputs = [(Image.fromarray(crop), 0) for crop in crops]
-        loader = DataLoader(_Crops(inputs, self._judge.colors.preprocess), batch_size=16, num_workers=4)
         labels: list[str] = []
-        for batch, _ in loader:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
+            loader = DataLoader(_Crops(inputs, self._judge.colors.preprocess), batch_size=16, num_workers=4)
+            batches = list(loader)
+        for batch, _ in batches:
             features = functional.normalize(
                 self._judge.colors.network.encode_image(batch.to(self._judge.device)), dim=-1
             )
@@ -281,13 +287,23 @@ def random_images(folder: Path, num_images: int, size: int) -> list[Path]:
     return paths
 
 
-def detector_network(weights: Path | None, device: str) -> Network:
-    """The network of mmdet: with a weight file, or random and then made as sure of itself as a trained one."""
-    if weights is not None:
-        return mmdet_network(read_mask2former_weights(weights).tensors, device)
+def detector_networks(weights: Path | None, device: str) -> tuple[Network, Network]:
+    """Mmdet's network as it comes, and ours around it; random weights are made as sure of themselves as trained ones."""
     torch.manual_seed(0)
-    network = mmdet_network(build_model(packaged_config()).state_dict(), device)
+    model: Any = build_model(packaged_config())
+    if weights is not None:
+        model.load_state_dict(read_mask2former_weights(weights).tensors)
+    model.to(device).eval()
 
+    def plain(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        class_logits, mask_logits = model.panoptic_head(model.extract_feat(pixels), [])
+        return class_logits[-1], mask_logits[-1]
+
+    ours = mmdet_network(model.state_dict(), device)
+    return (plain, ours) if weights is not None else (_sure(plain), _sure(ours))
+
+
+def _sure(network: Network) -> Network:
     def sure(pixels: Tensor) -> tuple[Tensor, Tensor]:
         class_logits, mask_logits = network(pixels)
         spread = (class_logits - class_logits.mean(dim=1, keepdim=True)) / class_logits.std(
@@ -340,8 +356,13 @@ def main() -> None:
     parser.add_argument("--color-weights", type=Path, help="weights of ViT-L-14")
     arguments = parser.parse_args()
     device = arguments.device
-    network = detector_network(arguments.detector_weights, device)
-    judge = Judge(network=network, colors=color_model(arguments.color_weights, device), device=device)
+    plain_network, network = detector_networks(arguments.detector_weights, device)
+    judge = Judge(
+        plain_network=plain_network,
+        network=network,
+        colors=color_model(arguments.color_weights, device),
+        device=device,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         paths = random_images(folder, arguments.num_images, arguments.size)

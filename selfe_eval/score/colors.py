@@ -74,6 +74,7 @@ class ColorClassifier:
         self._device = torch.device(device)
         self._mode = mode
         self._text: dict[str, Tensor] = {}
+        self._sentences: dict[str, Tensor] = {}
 
     @classmethod
     def bundled(cls, device: str = "cpu", folder: Path | None = None) -> ColorClassifier:
@@ -128,13 +129,20 @@ class ColorClassifier:
     def _text_classifier(self, class_name: str) -> Tensor:
         """Unit vectors of the ten colours for one class: (10, D) float32."""
         if class_name not in self._text:
-            sentences = [
-                template.format(color=color, name=class_name) for color in COLORS for template in TEMPLATES
-            ]
-            with self._arithmetic():
-                features = _unit(self._network.encode_text(self._model.tokenizer(sentences).to(self._device)))
-            self._text[class_name] = _unit(features.unflatten(0, (len(COLORS), len(TEMPLATES))).mean(dim=1))
+            mean = torch.stack([self._features(template, class_name) for template in TEMPLATES]).mean(dim=0)
+            self._text[class_name] = _unit(mean)
         return self._text[class_name]
+
+    def _features(self, template: str, class_name: str) -> Tensor:
+        """Unit vectors of a template's ten sentences: (10, D). One that names no class is encoded once for all."""
+        key = template.format(color="", name=class_name)
+        if key not in self._sentences:
+            tokens = self._model.tokenizer(
+                [template.format(color=color, name=class_name) for color in COLORS]
+            )
+            with self._arithmetic():
+                self._sentences[key] = _unit(self._network.encode_text(tokens.to(self._device)))
+        return self._sentences[key]
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         """Half precision for networks and products, or float32 without the GPU's shorter TF32."""
