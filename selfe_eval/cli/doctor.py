@@ -9,7 +9,7 @@ import typer
 
 from selfe_eval.cli import options
 from selfe_eval.cli.terminal import talk
-from selfe_eval.errors import UntrustworthyError, UsageError, unknown_name
+from selfe_eval.errors import UntrustworthyError, unknown_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,10 +51,6 @@ def doctor(
         color_weights=color_weights,
         color_mode="deterministic",
     )
-    if detector is None and (detector_weights or detector_config):
-        raise UsageError(
-            "--detector-weights and --detector-config belong to one detector: name it with --detector."
-        )
     if detector is not None and detector not in DETECTORS:
         raise unknown_name("detector", detector, DETECTORS)
     examination = examine(Request(detector=detector, device=device, judge=judge.options()), talk)
@@ -98,4 +94,6 @@ def _table(findings: list[Finding]) -> Table:
 
 
 def _answer(trust: Trust) -> str:
-    return f"{trust.answer} ({trust.because})" if trust.because else trust.answer
+    if trust.because:
+        return f"{trust.answer} ({trust.because})"
+    return f"{trust.answer}, as {trust.metric}" if "[" in trust.metric else trust.answer

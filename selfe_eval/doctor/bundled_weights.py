@@ -1,73 +1,30 @@
-"""The bundled checkpoints against the hashes that travel with them. Reads files only."""
+"""The bundled models against the hashes that travel with them. The judge's own weights are checked where it is loaded."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-from selfe_eval.doctor.findings import MODELS, Finding
-from selfe_eval.provenance import file_sha256
-from selfe_eval.resources import checkpoints_dir
-
-CONFIG_FILE = "config.json"
-JUDGE = ("openmoji-clip", "openmoji-detector")
-"""The folders that the detector openmoji judges with; the others are models to be measured."""
+from selfe_eval.doctor.findings import MODELS, Finding, guarded
+from selfe_eval.generate.checkpoints import CheckpointFolder, bundled_checkpoints, verify_checkpoint
 
 
-def bundled_findings(folder: Path | None = None) -> list[Finding]:
-    """Check every bundled checkpoint.
-
-    Args:
-        folder: Holds a folder for each checkpoint; by default the bundled one.
-
-    Returns:
-        One finding for each folder there, and for each folder of the judge, there or not.
-
-    Raises:
-        UsageError: The installation has no folder of checkpoints.
-    """
-    folder = folder or checkpoints_dir()
-    names = {path.name for path in folder.iterdir() if path.is_dir()} | set(JUDGE)
-    return [_checked(folder / name) for name in sorted(names)]
+def model_findings() -> Iterator[Finding]:
+    """One finding for each bundled model."""
+    yield from guarded(MODELS, _all(), name="weights")
 
 
-def _checked(folder: Path) -> Finding:
-    area = "openmoji" if folder.name in JUDGE else MODELS
-    name = f"weights of {folder.name}"
-    trouble, seen = _compared(folder)
-    if not trouble:
-        return Finding(area=area, name=name, status="ok", found=seen)
-    return Finding(
-        area=area,
-        name=name,
-        status="fail",
-        found=trouble,
-        advice="Reinstall selfe-eval, or restore the folder from the repository.",
-    )
+def weights_findings(checkpoint: CheckpointFolder) -> Iterator[Finding]:
+    """Whether every file of a checkpoint is the one its configuration names."""
+    name = f"weights of {checkpoint.name}"
+    yield from guarded(MODELS, _verified(checkpoint, name), name=name)
 
 
-def _compared(folder: Path) -> tuple[str, str]:
-    """(what is wrong, or empty; what was seen)."""
-    try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return f"{folder / CONFIG_FILE} cannot be read: {error}", ""
-    promised = config.get("files") if isinstance(config, Mapping) else None
-    if not isinstance(promised, Mapping) or not promised:
-        return f"{folder / CONFIG_FILE} names no files with their hashes", ""
-    seen = []
-    for file_name, sha256 in promised.items():
-        found = _sha256(folder / str(file_name))
-        if found != sha256:
-            return f"{folder / str(file_name)} has SHA-256 {found}, and {CONFIG_FILE} says {sha256}", ""
-        seen.append(f"SHA-256 {found[:8]} as in {CONFIG_FILE}")
-    return "", ", ".join(seen)
+def _all() -> Iterator[Finding]:
+    for checkpoint in bundled_checkpoints().values():
+        yield from weights_findings(checkpoint)
 
 
-def _sha256(path: Path) -> Any:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        return f"nothing ({error.strerror})"
+def _verified(checkpoint: CheckpointFolder, name: str) -> Iterator[Finding]:
+    verify_checkpoint(checkpoint)
+    seen = ", ".join(sha256[:8] for sha256 in checkpoint.config["files"].values())
+    yield Finding(area=MODELS, name=name, status="ok", found=f"SHA-256 {seen} as in config.json")

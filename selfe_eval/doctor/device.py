@@ -1,120 +1,98 @@
-"""Which GPUs torch sees, and whether this build of torch has code for them."""
+"""Which GPUs torch sees, and whether they compute what the CPU does: a torch without code for a GPU cannot."""
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+
+import torch
+from torch.nn import functional
 
 from selfe_eval.doctor.findings import DEVICE, Finding
 
+TOLERANCE = 1e-2
+"""Of the largest value: TF32, which GPUs may compute convolutions in, is right to about a thousandth."""
 _DRIVER = Path("/proc/driver/nvidia/version")
-_ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """One GPU as torch sees it."""
-
-    name: str
-    """The maker's name."""
-    capability: tuple[int, int]
-    """CUDA compute capability, (major, minor)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Devices:
-    """What torch says about GPUs here."""
-
-    torch: str
-    """Version, with the build after a plus."""
-    gpus: tuple[Gpu, ...]
-    """In torch's order."""
-    architectures: tuple[str, ...]
-    """What torch was compiled for: ``sm_90`` (machine code), ``compute_90`` (to be compiled when loaded)."""
-    has_driver: bool
-    """Whether the system runs NVIDIA's driver."""
-
-
-def read_devices() -> Devices:
-    """Ask torch; complaints about an old driver show as a driver without a GPU."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        count = torch.cuda.device_count()
-        gpus = tuple(
-            Gpu(name=torch.cuda.get_device_name(index), capability=torch.cuda.get_device_capability(index))
-            for index in range(count)
-        )
-        architectures = tuple(torch.cuda.get_arch_list())
-    return Devices(
-        torch=str(torch.__version__), gpus=gpus, architectures=architectures, has_driver=_DRIVER.exists()
-    )
-
-
-def device_findings(devices: Devices, *, uses_gpu: bool) -> list[Finding]:
-    """Judge what torch sees.
+def device_findings(*, uses_gpu: bool) -> Iterator[Finding]:
+    """One finding for each GPU, or one that there is none.
 
     Args:
-        devices: What it sees.
         uses_gpu: Whether numbers would be computed on a GPU.
-
-    Returns:
-        One finding for each GPU, or one that there is none.
     """
-    if not devices.gpus:
-        return [_without_gpu(devices)]
-    return [_gpu(gpu, devices, uses_gpu=uses_gpu) for gpu in devices.gpus]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an old driver shows as a driver without a GPU
+        count = torch.cuda.device_count()
+    if count == 0:
+        yield without_gpu(has_driver=_DRIVER.exists())
+    for index in range(count):
+        gpu = torch.cuda.get_device_properties(index)
+        seen = f"{gpu.name}, compute capability {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB"
+        yield computed(seen, f"cuda:{index}", uses_gpu=uses_gpu)
 
 
-def is_built_for(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
-    """Whether code for one of these architectures runs on a GPU of this compute capability.
+def computed(seen: str, device: str, *, uses_gpu: bool) -> Finding:
+    """Whether a small convolution and a matrix product come out on a device as on the CPU.
 
-    Machine code runs on the same major and the same or a later minor version; ``compute_XY`` is compiled for any later
-    one; a letter at the end ties either to exactly its version (CUDA C++ Programming Guide, sections on binary and
-    PTX compatibility).
-
-    >>> is_built_for((8, 9), ["sm_80", "sm_90"]), is_built_for((9, 0), ["sm_80", "sm_86"])
-    (True, False)
+    Args:
+        seen: What the device is.
+        device: A torch device string.
+        uses_gpu: Whether numbers would be computed on a GPU.
     """
-    for match in filter(None, map(_ARCHITECTURE.fullmatch, architectures)):
-        kind, major, minor, letter = match.groups()
-        version = int(major), int(minor)
-        if letter:
-            fits = version == capability
-        elif kind == "sm":
-            fits = version[0] == capability[0] and version[1] <= capability[1]
-        else:
-            fits = version <= capability
-        if fits:
-            return True
-    return False
-
-
-def _gpu(gpu: Gpu, devices: Devices, *, uses_gpu: bool) -> Finding:
-    seen = f"{gpu.name}, compute capability {gpu.capability[0]}.{gpu.capability[1]}, torch {devices.torch}"
-    if is_built_for(gpu.capability, devices.architectures):
-        return Finding(area=DEVICE, name="GPU", status="ok", found=seen)
+    trouble = _trouble(device)
+    seen = f"{seen}, torch {torch.__version__}"
+    if not trouble:
+        return Finding(area=DEVICE, name="GPU", status="ok", found=f"{seen}; computes what the CPU does")
     return Finding(
         area=DEVICE,
         name="GPU",
         status="fail" if uses_gpu else "warn",
-        found=f"{seen}, which is built for {', '.join(devices.architectures) or 'no GPU'}",
+        found=f"{seen}: {trouble}",
         advice="Install a torch and torchvision whose wheels have code for this GPU, or use --device cpu.",
     )
 
 
-def _without_gpu(devices: Devices) -> Finding:
-    if not devices.has_driver:
+def without_gpu(*, has_driver: bool) -> Finding:
+    """What a machine is on which torch sees no GPU.
+
+    Args:
+        has_driver: Whether the system runs NVIDIA's driver.
+    """
+    if not has_driver:
         return Finding(area=DEVICE, name="GPU", status="ok", found="none; everything runs on the CPU")
     return Finding(
         area=DEVICE,
         name="GPU",
         status="warn",
-        found=f"NVIDIA's driver runs here, but torch {devices.torch} sees no GPU; everything runs on the CPU",
+        found=f"NVIDIA's driver runs here, but torch {torch.__version__} sees no GPU; everything runs on the CPU",
         advice="Install a CUDA build of torch and torchvision that this driver is new enough for, and see that "
         "CUDA_VISIBLE_DEVICES hides nothing.",
+    )
+
+
+def _trouble(device: str) -> str:
+    """What is wrong with the arithmetic of a device; empty for nothing."""
+    generator = torch.Generator().manual_seed(0)
+    image, kernels = (
+        torch.randn(2, 3, 32, 32, generator=generator),
+        torch.randn(8, 3, 3, 3, generator=generator),
+    )
+    matrix = torch.randn(64, 64, generator=generator)
+    try:
+        there = torch.cat(
+            [
+                functional.conv2d(image.to(device), kernels.to(device)).flatten(),
+                (matrix.to(device) @ matrix.to(device)).flatten(),
+            ]
+        ).cpu()
+    except RuntimeError as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    here = torch.cat([functional.conv2d(image, kernels).flatten(), (matrix @ matrix).flatten()])
+    difference = float((there - here).abs().max() / here.abs().max())
+    return (
+        ""
+        if difference <= TOLERANCE
+        else f"its results differ from the CPU's by {difference:.1g} of the largest"
     )

@@ -6,13 +6,13 @@ only where the caller asked for that very detector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from selfe_eval.devices import resolve_device
-from selfe_eval.doctor.bundled_weights import bundled_findings
-from selfe_eval.doctor.device import device_findings, read_devices
+from selfe_eval.doctor.bundled_weights import model_findings
 from selfe_eval.doctor.findings import (
     AREAS,
     INSTALLATION,
@@ -21,10 +21,11 @@ from selfe_eval.doctor.findings import (
     Examination,
     Finding,
     conclude,
+    guarded,
 )
 from selfe_eval.doctor.imports import PROBES, import_findings
-from selfe_eval.doctor.installation import read_installation
-from selfe_eval.doctor.version_rules import Installation, version_findings
+from selfe_eval.doctor.versions import read_installation, version_findings
+from selfe_eval.report.summary import metric_name
 from selfe_eval.runs.judge import JudgeOptions
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Request:
     device: str
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     judge: JudgeOptions
-    """Files in the place of the judge's own; of the named detector."""
+    """Files in the place of the judge's own: of the named detector, or of all the official ones."""
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -69,19 +70,37 @@ def examine(request: Request, tell: Callable[[str], None]) -> Examination:
         tell: Called with what is done next.
 
     Raises:
-        UsageError: The device does not exist here, or the installation has no folder of checkpoints.
+        UsageError: The device does not exist here.
     """
     tell("versions, imports and files")
     installation = read_installation()
-    probes = [probe for probe in PROBES if _touches(probe.area, request)]
-    imports = import_findings(installation, probes)
-    findings = [*version_findings(installation), *bundled_findings(), *imports]
-    tested: list[str] = []
+    imports = import_findings(installation, [probe for probe in PROBES if _touches(probe.area, request)])
+    findings = [*version_findings(installation), *model_findings(), *imports]
+    tested: dict[str, str] = {}
     if not any(finding.area == INSTALLATION and finding.status == "fail" for finding in imports):
-        more, tested = _judges(request, installation, tell)
-        findings += more
+        device = resolve_device(request.device)
+        findings += guarded(INSTALLATION, _judges(request, device, tell, tested), name="judges")
     touching = [finding for finding in findings if _touches(finding.area, request)]
     return conclude(touching, asked=request.asked, tested=tested)
+
+
+def files_for(request: Request, detector: str) -> JudgeOptions:
+    """The files that a detector is examined with: those that were named, else the official one on this disk.
+
+    Without a detector's name, a configuration belongs to mmdet with the weights beside it, and other weights to every
+    official detector.
+    """
+    judge = request.judge
+    if request.detector is None and detector not in OFFICIAL:
+        return JudgeOptions()
+    if request.detector is None and judge.detector_config is not None and detector != "mmdet":
+        judge = replace(judge, detector_weights=None, detector_config=None)
+    if judge.detector_weights is not None or detector not in OFFICIAL:
+        return judge
+    from selfe_eval.doctor.official_files import detector_weights
+
+    found = detector_weights(detector)
+    return judge if found is None else replace(judge, detector_weights=str(found))
 
 
 def _touches(area: str, request: Request) -> bool:
@@ -90,62 +109,53 @@ def _touches(area: str, request: Request) -> bool:
 
 
 def _judges(
-    request: Request, installation: Installation, tell: Callable[[str], None]
-) -> tuple[list[Finding], list[str]]:
-    """Findings on the device and the judges, and the detectors that were tested with their colours."""
-    device = resolve_device(request.device)
-    findings = device_findings(read_devices(), uses_gpu=device != "cpu")
-    try:
-        from selfe_eval.doctor import self_tests
-    except ImportError as error:
-        return [*findings, _no_judges(error)], []
-    tested = []
+    request: Request, device: str, tell: Callable[[str], None], tested: dict[str, str]
+) -> Iterator[Finding]:
+    """Findings on the device and the judges; ``tested`` gets the detectors that were tested with their colours."""
+    from selfe_eval.doctor import self_tests
+    from selfe_eval.doctor.device import device_findings
+
+    yield from device_findings(uses_gpu=device != "cpu")
     if "openmoji" in request.asked:
         tell("openmoji: rendered scenes")
-        subject = self_tests.Subject(detector="openmoji", device=device, judge=_own(request, "openmoji"))
-        findings += self_tests.bundled_judge(subject)
-        tested.append("openmoji")
+        record: dict[str, Any] = {}
+        subject = self_tests.Subject(detector="openmoji", device=device, judge=files_for(request, "openmoji"))
+        yield from guarded("openmoji", self_tests.bundled_judge(subject, record))
+        tested["openmoji"] = metric_name("openmoji", record)
     official = [name for name in request.asked if name in OFFICIAL]
     if official:
         subjects = [
-            self_tests.Subject(detector=name, device=device, judge=_own(request, name)) for name in official
+            self_tests.Subject(detector=name, device=device, judge=files_for(request, name))
+            for name in official
         ]
-        more, are_tested = _official(subjects, request, installation, tell)
-        findings += more
-        tested += are_tested
-    return findings, tested
+        yield from _official(subjects, request, tell, tested)
 
 
 def _official(
-    subjects: Sequence[Subject], request: Request, installation: Installation, tell: Callable[[str], None]
-) -> tuple[list[Finding], list[str]]:
+    subjects: Sequence[Subject], request: Request, tell: Callable[[str], None], tested: dict[str, str]
+) -> Iterator[Finding]:
     """The same for detectors of photographs, which share one colour model."""
     from selfe_eval.doctor import official_files, self_tests
+    from selfe_eval.score.color_model import OPENAI
 
-    findings, tested = [self_tests.architecture_finding()], []
+    yield self_tests.architecture_finding()
+    records: dict[str, dict[str, Any]] = {}
     for subject in subjects:
         if subject.judge.detector_weights is None:
-            findings.append(_absent(subject.detector, "official weights", DETECTOR_ADVICE, request))
-        elif request.detector is not None or subject.detector != "mmdet" or installation.has("mmdet"):
+            yield _absent(subject.detector, "official weights", DETECTOR_ADVICE, request)
+        elif request.detector is not None or subject.detector != "mmdet" or find_spec("mmdet") is not None:
             tell(f"{subject.detector}: large drawings, a minute or two on a CPU")
-            findings += self_tests.official_detector(subject)
-            tested.append(subject.detector)
-    found = official_files.color_file()
-    if found is None and request.judge.color_weights is None:
-        return [*findings, _absent(OFFICIAL_COLORS, "color weights", COLOR_ADVICE, request)], []
+            record = records[subject.detector] = {}
+            yield from guarded(subject.detector, self_tests.official_detector(subject, record))
+    is_own = request.judge.color_weights not in {None, OPENAI}
+    file = None if is_own else official_files.color_file()
+    if file is None and not is_own:
+        yield _absent(OFFICIAL_COLORS, "color weights", COLOR_ADVICE, request)
+        return
     tell("official colors: flat colours")
-    return [*findings, *self_tests.official_colors(subjects[0], found)], tested
-
-
-def _own(request: Request, detector: str) -> JudgeOptions:
-    """The files of the one detector that was named; else the official file, where it lies on this disk."""
-    judge = request.judge
-    if judge.detector_weights is not None or detector not in OFFICIAL:
-        return judge
-    from selfe_eval.doctor.official_files import detector_weights
-
-    found = detector_weights(detector)
-    return judge if found is None else replace(judge, detector_weights=str(found))
+    colors: dict[str, Any] = {}
+    yield from guarded(OFFICIAL_COLORS, self_tests.official_colors(subjects[0], file, colors))
+    tested.update({name: metric_name("geneval", record | colors) for name, record in records.items()})
 
 
 def _absent(area: str, name: str, advice: str, request: Request) -> Finding:
@@ -155,14 +165,4 @@ def _absent(area: str, name: str, advice: str, request: Request) -> Finding:
         status="warn" if request.detector is None else "fail",
         found="not set up: the file is not on this disk",
         advice=advice,
-    )
-
-
-def _no_judges(error: ImportError) -> Finding:
-    return Finding(
-        area=INSTALLATION,
-        name="judges",
-        status="fail",
-        found=f"they cannot be imported: {error}",
-        advice="Reinstall the package that the error names.",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from selfe_eval.errors import SelfeEvalError
 
 Status = Literal["ok", "warn", "fail"]
 """``warn``: worth knowing, numbers stay true. ``fail``: numbers of the detectors it touches are not to be believed."""
@@ -54,8 +56,10 @@ class Trust:
 
     answer: Literal["yes", "no", "not set up"]
     """``not set up``: nothing is wrong, but it was not tested, because something is not installed."""
-    because: str
+    because: str = ""
     """Names of the findings that say so; empty for ``yes``."""
+    metric: str = ""
+    """What numbers are reported as: ``geneval``, or ``geneval[<variant>]``; empty unless the answer is ``yes``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,27 +85,46 @@ class Examination:
         }
 
 
-def conclude(findings: Sequence[Finding], *, asked: Sequence[str], tested: Sequence[str]) -> Examination:
+def guarded(area: str, findings: Iterator[Finding], *, name: str = "self-test") -> Iterator[Finding]:
+    """Findings of a test that may crash; what it raises is the last of them, and failed.
+
+    Args:
+        area: Where that one stands.
+        findings: A generator that does the work.
+        name: What that one is called.
+    """
+    try:
+        yield from findings
+    except SelfeEvalError as error:
+        found, advice = "it refused to run", str(error)
+    except Exception as error:  # noqa: BLE001 - any crash of a judge is a finding, and the others go on
+        found = f"{type(error).__name__}: {error}"
+        advice = "It cannot be used here. Reinstall what the error names, or try --device cpu."
+    else:
+        return
+    yield Finding(area=area, name=name, status="fail", found=found, advice=advice)
+
+
+def conclude(findings: Sequence[Finding], *, asked: Sequence[str], tested: Mapping[str, str]) -> Examination:
     """Order the findings and draw the conclusion for each detector.
 
     Args:
         findings: Everything found.
         asked: The detectors that the conclusion speaks of.
-        tested: Those of them whose self-test was run.
+        tested: Those of them whose self-test was run -> what their numbers are reported as.
     """
     order = list(AREAS)
     ordered = tuple(sorted(findings, key=lambda finding: order.index(finding.area)))
     return Examination(
-        findings=ordered,
-        trusted={name: _trust(name, ordered, was_tested=name in tested) for name in asked},
+        findings=ordered, trusted={name: _trust(name, ordered, tested.get(name)) for name in asked}
     )
 
 
-def _trust(detector: str, findings: Sequence[Finding], *, was_tested: bool) -> Trust:
+def _trust(detector: str, findings: Sequence[Finding], metric: str | None) -> Trust:
     touching = [finding for finding in findings if detector in AREAS[finding.area]]
     if failures := [finding.name for finding in touching if finding.status == "fail"]:
         return Trust(answer="no", because=", ".join(failures))
-    if was_tested:
-        return Trust(answer="yes", because="")
+    if metric is not None:
+        return Trust(answer="yes", metric=metric)
     missing = [finding.name for finding in touching if finding.found.startswith("not set up")]
     return Trust(answer="not set up", because=", ".join(missing))

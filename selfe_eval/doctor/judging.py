@@ -20,32 +20,44 @@ from selfe_eval.score.detectors.protocol import RgbImages
 ROUNDING = 1e-3
 """Scores, in [0, 1], may differ by so much between batches: sums of float32 or TF32 in another order."""
 
+_BITS = "Verdicts hold; bits do not repeat. For bit-equal scores use --device cpu, or torch's deterministic algorithms."
+_CHANCE = (
+    "The judge does not repeat itself, so its numbers are partly chance. Try --device cpu; if that is steady, the GPU, "
+    "its driver or its build of torch is at fault."
+)
+_MIXED = (
+    "A verdict depends on the images beside it. The detector mixes its batch (batch norm in training mode, or images "
+    "of different padding): load it in evaluation mode, or score with batches of one."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """How often a judge must be right, and what to do where it is not."""
 
     least: float
-    """Smallest share of right verdicts that passes, in (0, 1]."""
-    says: str
+    """Smallest share of right answers that passes, in (0, 1]."""
+    origin: str
     """Where the bound comes from."""
     advice: str
     """What to do where it is missed."""
 
+    def finding(self, area: str, name: str, num_right: int, total: int) -> Finding:
+        """Whether so many right answers of so many are enough."""
+        is_met = num_right / total >= self.least
+        return Finding(
+            area=area,
+            name=name,
+            status="ok" if is_met else "fail",
+            found=f"{num_right} of {total} judged right; at least {self.least:.0%} must be ({self.origin})",
+            advice="" if is_met else self.advice,
+        )
 
-def content_finding(area: str, scorer: Scorer, known: KnownImages, bound: Bound) -> Finding:
-    """Is the judge right on images of known content?"""
-    verdicts = [judgement.correct for judgement in scorer.score(known.images, known.prompts)]
-    num_right = sum(verdict is known.correct for verdict in verdicts)
-    is_met = num_right / len(verdicts) >= bound.least
-    word = "correct" if known.correct else "wrong"
-    return Finding(
-        area=area,
-        name=known.what,
-        status="ok" if is_met else "fail",
-        found=f"{num_right} of {len(verdicts)} judged {word}; {bound.says}",
-        advice="" if is_met else bound.advice,
-    )
+
+def content_finding(area: str, name: str, scorer: Scorer, known: KnownImages, bound: Bound) -> Finding:
+    """Is the judge right on images that show what their prompts ask?"""
+    verdicts = [judgement.correct is True for judgement in scorer.score(known.images, known.prompts)]
+    return bound.finding(area, name, sum(verdicts), len(verdicts))
 
 
 def repeat_findings(area: str, scorer: Scorer, known: KnownImages, num_alone: int) -> list[Finding]:
@@ -77,63 +89,25 @@ def repeat_findings(area: str, scorer: Scorer, known: KnownImages, num_alone: in
 
 def _same_twice(area: str, first: Sequence[Judgement], again: Sequence[Judgement]) -> Finding:
     name = "same images twice"
-    if [_all_of(judgement) for judgement in first] == [_all_of(judgement) for judgement in again]:
+    if list(first) == list(again):
         found = f"same verdicts and same bits on {len(first)} images"
         return Finding(area=area, name=name, status="ok", found=found)
-    otherwise, largest = _difference(first, again)
-    if otherwise or largest > ROUNDING:
-        return Finding(
-            area=area,
-            name=name,
-            status="fail",
-            found=_told(otherwise, largest, len(first)),
-            advice="The judge does not repeat itself, so its numbers are partly chance. Try --device cpu; if that "
-            "is steady, the GPU, its driver or its build of torch is at fault.",
-        )
-    return Finding(
-        area=area,
-        name=name,
-        status="warn",
-        found=f"same verdicts, but scores differ by up to {largest:.1g}",
-        advice="Verdicts hold; bits do not repeat. For bit-equal scores use --device cpu, or torch's "
-        "deterministic algorithms.",
-    )
+    found, agree = _compared(first, again)
+    if agree:
+        return Finding(area=area, name=name, status="warn", found=found, advice=_BITS)
+    return Finding(area=area, name=name, status="fail", found=found, advice=_CHANCE)
 
 
 def _same_alone(area: str, together: Sequence[Judgement], alone: Sequence[Judgement]) -> Finding:
-    otherwise, largest = _difference(together, alone)
-    is_same = not otherwise and largest <= ROUNDING
-    return Finding(
-        area=area,
-        name="alone and in a batch",
-        status="ok" if is_same else "fail",
-        found=f"same verdicts, scores within {largest:.1g}, on {len(alone)} images"
-        if is_same
-        else _told(otherwise, largest, len(alone)),
-        advice=""
-        if is_same
-        else "A verdict depends on the images beside it. The detector mixes its batch (batch norm in training mode, "
-        "or images of different padding): load it in evaluation mode, or score with batches of one.",
-    )
+    name = "alone and in a batch"
+    found, agree = _compared(together, alone)
+    if agree:
+        return Finding(area=area, name=name, status="ok", found=found)
+    return Finding(area=area, name=name, status="fail", found=found, advice=_MIXED)
 
 
-def _told(otherwise: int, largest: float, total: int) -> str:
-    return f"{otherwise} of {total} images judged otherwise; scores differ by up to {largest:.1g}"
-
-
-def _all_of(judgement: Judgement) -> tuple[Any, ...]:
-    """Everything that is recorded of an image, comparable bit by bit."""
-    return (
-        judgement.correct,
-        judgement.reason,
-        {name: list(found) for name, found in judgement.objects.items()},
-        {name: list(found) for name, found in judgement.weaker.items()},
-        judgement.near_ties,
-    )
-
-
-def _difference(first: Sequence[Judgement], second: Sequence[Judgement]) -> tuple[int, float]:
-    """How many images are judged otherwise (verdict, reason, objects or colours); the largest change of a score."""
+def _compared(first: Sequence[Judgement], second: Sequence[Judgement]) -> tuple[str, bool]:
+    """In words, how two judgements of the same images differ; and whether they agree but for rounding."""
     otherwise, largest = 0, 0.0
     for one, other in zip(first, second, strict=True):
         if _answer(one) != _answer(other):
@@ -141,10 +115,12 @@ def _difference(first: Sequence[Judgement], second: Sequence[Judgement]) -> tupl
             continue
         for name, found in one.objects.items():
             changes = (abs(a.score - b.score) for a, b in zip(found, other.objects[name], strict=True))
-            largest = max(largest, *changes)
-    return otherwise, largest
+            largest = max([largest, *changes])
+    said = f"{otherwise} of {len(first)} images judged otherwise; scores differ by up to {largest:.1g}"
+    return said, not otherwise and largest <= ROUNDING
 
 
 def _answer(judgement: Judgement) -> tuple[Any, ...]:
+    """Verdict, reason, objects and their colours."""
     colors = {name: [thing.color for thing in found] for name, found in judgement.objects.items()}
     return judgement.correct, judgement.reason, colors

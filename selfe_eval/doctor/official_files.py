@@ -9,11 +9,8 @@ import open_clip
 from huggingface_hub import try_to_load_from_cache
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from selfe_eval.score.color_model import ARCHITECTURE, OPENAI
+from selfe_eval.score.color_model import ARCHITECTURE, CLIP_FILE, OPENAI
 from selfe_eval.score.detectors.mask2former_weights import weights_on_disk
-
-CLIP_FILE = Path(".cache") / "clip" / "ViT-L-14.pt"
-"""Under the home folder: where the clip package keeps OpenAI's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

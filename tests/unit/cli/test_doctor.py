@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_the_bundled_judge_is_trusted_and_said_so_in_json() -> None:
 
     assert result.exit_code == 0
     assert document["schema_version"] == 1
-    assert document["trusted"] == {"openmoji": {"answer": "yes", "because": ""}}
+    assert document["trusted"] == {"openmoji": {"answer": "yes", "because": "", "metric": "geneval"}}
     assert {tuple(finding) for finding in document["findings"]} == {
         ("area", "name", "status", "found", "advice")
     }
@@ -48,8 +49,8 @@ def test_the_bundled_judge_is_trusted_and_said_so_in_json() -> None:
     assert all(finding["status"] != "fail" for finding in document["findings"])
     names = [finding["name"] for finding in document["findings"] if finding["area"] == "openmoji"]
     assert names == [
-        "weights of openmoji-clip",
-        "weights of openmoji-detector",
+        "weights",
+        "color weights",
         "intact scenes",
         "broken scenes",
         "known colors",
@@ -58,6 +59,15 @@ def test_the_bundled_judge_is_trusted_and_said_so_in_json() -> None:
         "alone and in a batch",
         "speed",
     ]
+
+
+def test_another_colour_model_is_trusted_under_its_own_metric(tmp_path: Path) -> None:
+    """The bundled model in a folder of the user's own is not the bundled one: the last line says what is reported."""
+    shutil.copytree(checkpoints_dir() / "openmoji-clip", tmp_path / "clip")
+    result = invoke("--detector", "openmoji", "--color-weights", tmp_path / "clip")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "Trusted here: openmoji: yes, as geneval[own-colors]."
 
 
 def test_a_random_detector_is_exit_code_3_and_marked_without_colour(random_detector: Path) -> None:
@@ -92,12 +102,12 @@ def test_a_detector_that_was_asked_for_and_is_not_here_is_exit_code_3(
     ("arguments", "message"),
     [
         (["--detector", "opemoji"], "Did you mean 'openmoji'"),
-        (["--detector-weights", "x"], "name it with --detector"),
+        (["--detector-weights", "/nowhere/x.pth"], "/nowhere/x.pth"),
         (["--detector", "mmdet", "--detector-weights", "/nowhere/x.pth"], "/nowhere/x.pth"),
     ],
 )
 def test_what_cannot_be_examined_is_a_usage_error(arguments: list[str], message: str) -> None:
-    """An unknown detector, files of no detector, and a file that is not there: nothing is examined."""
+    """An unknown detector, and a file that is not there: nothing is examined."""
     result = invoke(*arguments)
 
     assert isinstance(result.exception, UsageError)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from selfe_eval.doctor.coloring import color_findings
+from selfe_eval.doctor.coloring import CSS_COLORS, color_findings, flat_square
 from selfe_eval.doctor.findings import Finding
 from selfe_eval.doctor.judging import Bound
-from selfe_eval.doctor.known_images import CSS_COLORS, flat_colors
 from selfe_eval.records import COLORS
 from selfe_eval.score.colors import ColorLabel
 
@@ -45,8 +44,8 @@ def _grey(crop: Crop) -> Crop:
 
 
 def judged(colors: NearestColor | OneAnswer) -> tuple[Finding, Finding]:
-    bound = Bound(least=0.7, says="7 must be", advice="mend it")
-    answers, order = color_findings("official colors", colors, flat_colors(), bound)
+    bound = Bound(least=0.7, origin="chosen", advice="mend it")
+    answers, order = color_findings("official colors", colors, bound)
     return answers, order
 
 
@@ -54,8 +53,8 @@ def test_a_classifier_that_sees_colours_passes() -> None:
     """All ten are named right, and exchanging R and B turns red into blue."""
     answers, order = judged(NearestColor())
     assert (answers.status, order.status) == ("ok", "ok")
-    assert answers.found == "10 of 10 named right; 7 must be"
-    assert order.found == ("red is called red, and blue with R and B exchanged; blue is called blue, and red")
+    assert answers.found == "10 of 10 judged right; at least 70% must be (chosen)"
+    assert order.found == "red is called red, and blue with R and B exchanged; blue is called blue, and red"
 
 
 @pytest.mark.parametrize(
@@ -67,3 +66,11 @@ def test_exchanged_channels_grey_and_random_answers_fail_twice(broken: NearestCo
     assert (answers.status, order.status) == ("fail", "fail")
     assert answers.advice == "mend it"
     assert "BGR" in order.advice
+
+
+def test_flat_squares_are_the_ten_css_colors_on_the_crops_grey() -> None:
+    """One for each colour, its middle exactly that colour, its corner the reference's grey 153."""
+    assert set(CSS_COLORS) == set(COLORS)
+    for color, rgb in CSS_COLORS.items():
+        assert tuple(flat_square(color)[112, 112]) == rgb
+        assert tuple(flat_square(color)[0, 0]) == (153, 153, 153)

@@ -6,6 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from selfe_eval.doctor.examine import Request, files_for
+from selfe_eval.runs.judge import JudgeOptions
+
 
 def test_a_broken_torchvision_stops_the_judges_and_not_the_doctor(tmp_path: Path) -> None:
     """Where torchvision raises on import, that is the finding, with the wheels to install; nobody is trusted."""
@@ -22,5 +27,28 @@ def test_a_broken_torchvision_stops_the_judges_and_not_the_doctor(tmp_path: Path
     assert failed["name"] == "torch with torchvision"
     assert message in failed["found"]
     assert "pip install --force-reinstall torch torchvision" in failed["advice"]
-    assert document["trusted"]["openmoji"] == {"answer": "no", "because": "torch with torchvision"}
+    assert document["trusted"]["openmoji"]["answer"] == "no"
+    assert document["trusted"]["openmoji"]["because"] == "torch with torchvision"
     assert ended.stderr.count("Traceback") == 0
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without official weights."""
+    monkeypatch.setenv("SELFE_EVAL_WEIGHTS", str(tmp_path))
+
+
+def asked(detector: str | None, judge: JudgeOptions) -> dict[str, JudgeOptions]:
+    request = Request(detector=detector, device="cpu", judge=judge)
+    return {name: files_for(request, name) for name in request.asked}
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_files_without_a_detectors_name_belong_to_the_official_ones() -> None:
+    """Weights that the environment names are no reason to refuse, and are not the bundled judge's."""
+    weights = JudgeOptions(detector_weights="x.pth", color_weights="clip.pt")
+    own = JudgeOptions(detector_weights="x.pth", detector_config="x.py")
+
+    assert asked(None, weights) == {"openmoji": JudgeOptions(), "transformers": weights, "mmdet": weights}
+    assert asked(None, own) == {"openmoji": JudgeOptions(), "transformers": JudgeOptions(), "mmdet": own}
+    assert asked("openmoji", weights) == {"openmoji": weights}

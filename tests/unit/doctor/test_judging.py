@@ -10,19 +10,25 @@ import pytest
 from selfe_eval.doctor.findings import Finding
 from selfe_eval.doctor.judging import Bound, content_finding, repeat_findings
 from selfe_eval.doctor.known_images import KnownImages
+from selfe_eval.pipeline.score import Scorer
 from selfe_eval.records import Prompt
 from selfe_eval.score.detectors.protocol import RgbImages
 from tests.fakes import FakeJudgement, FakeScorer, small_suite
 
-BOUND = Bound(least=0.75, says="most must be", advice="mend it")
+BOUND = Bound(least=0.75, origin="chosen", advice="mend it")
 
 
-def known(*, correct: bool = True) -> KnownImages:
-    """Twelve images, red 0 or 255 and blue the other: the fake scorer says "correct" where red is low."""
-    prompts = tuple(small_suite(2).prompts)
+def known(*, num_wrong: int = 0) -> KnownImages:
+    """Twelve blue images, the first few of them red too: the fake scorer says "correct" where red is low."""
+    prompts = small_suite(2).prompts
     pixels = np.zeros((len(prompts), 8, 8, 3), np.uint8)
-    pixels[..., 2 if correct else 0] = 255
-    return KnownImages(what="images", images=RgbImages(pixels=pixels), prompts=prompts, correct=correct)
+    pixels[..., 2] = 255
+    pixels[:num_wrong, ..., 0] = 255
+    return KnownImages(images=RgbImages(pixels=pixels), prompts=prompts)
+
+
+def content(scorer: Scorer, *, num_wrong: int = 0) -> Finding:
+    return content_finding("openmoji", "drawings", scorer, known(num_wrong=num_wrong), BOUND)
 
 
 @dataclass(kw_only=True)
@@ -65,19 +71,19 @@ def repeated(scorer: Changed) -> dict[str, Finding]:
     return {finding.name: finding for finding in repeat_findings("openmoji", scorer, known(), 3)}
 
 
-@pytest.mark.parametrize("correct", [True, False])
-def test_a_judge_that_is_right_passes(*, correct: bool) -> None:
-    """Intact images must be judged correct, broken ones wrong; the count is in the finding."""
-    finding = content_finding("openmoji", FakeScorer(), known(correct=correct), BOUND)
-    assert finding.status == "ok"
-    assert finding.found.startswith("12 of 12 judged " + ("correct" if correct else "wrong"))
+@pytest.mark.parametrize(("num_wrong", "status"), [(0, "ok"), (3, "ok"), (4, "fail")])
+def test_the_bound_is_met_at_its_value(num_wrong: int, status: str) -> None:
+    """Three in four: of twelve images nine right ones pass and eight fail; the count is in the finding."""
+    finding = content(FakeScorer(), num_wrong=num_wrong)
+    assert finding.status == status
+    assert finding.found == f"{12 - num_wrong} of 12 judged right; at least 75% must be (chosen)"
 
 
 def test_exchanged_channels_fail() -> None:
     """A judge that gets BGR for RGB is wrong about coloured things, and the advice is the bound's."""
-    finding = content_finding("openmoji", Changed(images=exchanged), known(), BOUND)
+    finding = content(Changed(images=exchanged))
     assert (finding.status, finding.advice) == ("fail", "mend it")
-    assert finding.found == "0 of 12 judged correct; most must be"
+    assert finding.found.startswith("0 of 12")
 
 
 def test_random_answers_fail_content_and_repetition() -> None:
@@ -85,18 +91,8 @@ def test_random_answers_fail_content_and_repetition() -> None:
     rng = np.random.default_rng(0)
     tossed = Changed(verdict=lambda judgement, _: flipped(judgement) if rng.random() < 0.5 else judgement)
 
-    assert content_finding("openmoji", tossed, known(), BOUND).status == "fail"
+    assert content(tossed).status == "fail"
     assert repeated(tossed)["same images twice"].status == "fail"
-
-
-def test_the_bound_is_met_at_its_value() -> None:
-    """Three in four: of twelve images nine right ones pass and eight fail."""
-    for num_wrong, status in ((3, "ok"), (4, "fail")):
-        images = known()
-        pixels = images.images.pixels.copy()
-        pixels[:num_wrong, ..., 0] = 255
-        spoilt = replace(images, images=RgbImages(pixels=pixels))
-        assert content_finding("openmoji", FakeScorer(), spoilt, BOUND).status == status
 
 
 def test_a_steady_judge_repeats_itself_to_the_bit() -> None:

@@ -8,14 +8,13 @@ import numpy as np
 import open_clip
 import torch
 
-from selfe_eval.doctor.findings import Finding
+from selfe_eval.doctor.findings import guarded
 from selfe_eval.doctor.judging import content_finding
 from selfe_eval.doctor.known_images import known_scenes
 from selfe_eval.doctor.self_tests import (
     INTACT,
     Subject,
     architecture_finding,
-    guarded,
     official_colors,
     official_detector,
 )
@@ -28,10 +27,6 @@ from selfe_eval.score.geneval_scorer import GenEvalScorer, ImageScore, build_sco
 def subject(detector: str, **files: Path) -> Subject:
     judge = JudgeOptions(**{option: str(path) for option, path in files.items()})  # type: ignore[arg-type]
     return Subject(detector=detector, device="cpu", judge=judge)
-
-
-def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
-    return {finding.name: finding for finding in findings}
 
 
 class _Exchanged:
@@ -52,8 +47,7 @@ class _Exchanged:
 
 def test_exchanged_channels_fail_on_real_scenes() -> None:
     """The bundled judge finds objects in BGR images too; the verdicts on colours give it away."""
-    intact, _ = known_scenes()
-    finding = content_finding("openmoji", _Exchanged(build_scorer()), intact, INTACT)
+    finding = content_finding("openmoji", "scenes", _Exchanged(build_scorer()), known_scenes(60), INTACT)
     assert finding.status == "fail"
 
 
@@ -70,9 +64,11 @@ def test_a_random_colour_model_fails(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(text)
     torch.save(open_clip.CLIP(**config).state_dict(), tmp_path / "open_clip_pytorch_model.bin")
 
-    findings = by_name(official_colors(subject("mmdet", color_weights=tmp_path), None))
-    assert findings["known colors"].status == "fail"
-    assert findings["known colors"].area == "official colors"
+    record: dict[str, object] = {}
+    weights, known, _ = official_colors(subject("mmdet", color_weights=tmp_path), None, record)
+    assert (weights.status, known.status, known.area) == ("warn", "fail", "official colors")
+    assert "geneval[own-colors]" in weights.found
+    assert record["color_variant"] == "own-colors"
 
 
 def test_a_checkpoint_of_another_family_fails_with_what_to_do(tmp_path: Path) -> None:
@@ -80,20 +76,10 @@ def test_a_checkpoint_of_another_family_fails_with_what_to_do(tmp_path: Path) ->
     path = tmp_path / "other.pth"
     torch.save({"state_dict": {"head.weight": torch.zeros(2, 2)}}, path)
     for detector in ("transformers", "mmdet"):
-        (finding,) = official_detector(subject(detector, detector_weights=path))
+        test = official_detector(subject(detector, detector_weights=path), {})
+        (finding,) = guarded(detector, test)
         assert (finding.area, finding.status) == (detector, "fail")
         assert "should hold mmdet's Mask2Former" in finding.advice
-
-
-def test_a_crash_of_a_judge_is_a_finding() -> None:
-    """What a driver or library throws becomes a failure that names it."""
-
-    def crash() -> list[Finding]:
-        raise RuntimeError("CUDA error: no kernel image is available")
-
-    (finding,) = guarded("mmdet", crash)
-    assert finding.status == "fail"
-    assert finding.found == "RuntimeError: CUDA error: no kernel image is available"
 
 
 def test_this_open_clip_builds_the_official_colour_model_with_quick_gelu() -> None:

@@ -7,17 +7,23 @@ import pytest
 from packaging.requirements import Requirement
 
 from selfe_eval.doctor.findings import Finding
-from selfe_eval.doctor.installation import read_installation
-from selfe_eval.doctor.version_rules import NEEDED, Installation, version_findings
+from selfe_eval.doctor.versions import Installation, read_installation, version_findings
 from tests.repository import ROOT
 
-GOOD = {
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+REQUIRES = (
+    *PROJECT["dependencies"],
+    *(f"{line}; extra == 'mmdet'" for line in PROJECT["optional-dependencies"]["mmdet"]),
+    "somebody-else==1; extra == 'other'",
+    f"python{PROJECT['requires-python']}",
+)
+"""What selfe-eval asks for, as the metadata of an installation puts it, and an extra that does not concern doctor."""
+
+GOOD = {Requirement(line).name.replace("_", "-"): "99" for line in PROJECT["dependencies"]} | {
     "python": "3.11.7",
     "torch": "2.13.0",
     "torchvision": "0.28.0",
-    "numpy": "2.4.6",
-    "open_clip_torch": "3.3.0",
-    "opencv-python": "5.0.0.93",
+    "open-clip-torch": "3.3.0",
     "transformers": "5.23.0",
     "mmdet": "3.3.0",
     "mmengine": "0.10.7",
@@ -27,13 +33,13 @@ GOOD = {
 """An installation of everything, as pip resolves it."""
 
 
-def judged(
-    changes: Mapping[str, str | None], torchvision_needs: str | None = "torch==2.13.0"
-) -> dict[str, Finding]:
+def judged(changes: Mapping[str, str | None], torchvision_needs: str = "torch==2.13.0") -> dict[str, Finding]:
     """Findings by name for the good installation with other versions; None uninstalls."""
     versions = {name: version for name, version in {**GOOD, **changes}.items() if version is not None}
-    findings = version_findings(Installation(versions=versions, torchvision_needs=torchvision_needs))
-    return {finding.name: finding for finding in findings}
+    installation = Installation(
+        versions=versions, requires=REQUIRES, torchvision_requires=("numpy", torchvision_needs)
+    )
+    return {finding.name: finding for finding in version_findings(installation)}
 
 
 def test_a_good_installation_has_no_complaint() -> None:
@@ -46,21 +52,22 @@ def test_a_good_installation_has_no_complaint() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "advice"),
     [
-        ({"python": "3.10.14"}, "python", "3.11, 3.12 or 3.13"),
+        ({"python": "3.10.14"}, "python", "Python of this range"),
         ({"python": "3.14.0"}, "python", "mmengine"),
         ({"torch": "2.10.0"}, "torch", "torch torchvision"),
         ({"torch": None}, "torch", "torch torchvision"),
         ({"numpy": "1.26.4"}, "numpy", "numpy>=2.0"),
-        ({"open_clip_torch": "2.28.0"}, "open_clip_torch", "QuickGELU"),
+        ({"opencv-python": None}, "opencv-python", "opencv-python>=4.10"),
+        ({"open-clip-torch": "2.28.0"}, "open_clip_torch", "QuickGELU"),
         ({"transformers": "4.57.1"}, "transformers", "5.23"),
         ({"transformers": "6.0.0"}, "transformers", "5.23"),
-        ({"mmdet": "3.2.0"}, "mmdet", "mmdet==3.3.0"),
-        ({"mmengine": "0.11.0"}, "mmengine", "mmengine==0.10.7"),
+        ({"mmdet": "3.2.0"}, "mmdet", "selfe-eval[mmdet]"),
+        ({"mmengine": "0.11.0"}, "mmengine", "selfe-eval[mmdet]"),
         ({"mmcv-lite": None}, "mmcv-lite", "Not mmcv"),
-        ({"mmcv-lite": "2.2.0"}, "mmcv-lite", "mmcv-lite==2.1.0"),
+        ({"mmcv-lite": "2.2.0"}, "mmcv-lite", "selfe-eval[mmdet]"),
         ({"mmcv-lite": None, "mmcv": "1.7.2"}, "mmcv-lite", "Not mmcv"),
         ({"mmcv": "2.1.0"}, "mmcv beside mmcv-lite", "uninstall -y mmcv mmcv-lite"),
-        ({"mmcv": "2.2.0", "mmcv-lite": None}, "mmcv refused by mmdet", "mmcv-lite==2.1.0"),
+        ({"mmcv": "2.2.0", "mmcv-lite": None}, "mmcv refused by mmdet", "uninstall -y mmcv,"),
         ({"mmcv-full": "1.7.2"}, "mmcv-full beside mmdet 3", "uninstall -y mmcv-full"),
         ({"mmcv-lite": None}, "setuptools and mmcv", "a wheel"),
         ({"torch": "2.13.0+cpu"}, "torch and torchvision", "one index"),
@@ -109,21 +116,28 @@ def test_matched_builds_of_torch_are_fine(torch: str, torchvision: str) -> None:
     assert "torch and torchvision" not in judged({"torch": torch, "torchvision": torchvision})
 
 
-def test_the_rules_ask_no_more_than_the_package_does() -> None:
-    """Every version range here is the one in pyproject.toml, so that pip and doctor agree."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    promised = [*project["dependencies"], *project["optional-dependencies"]["mmdet"]]
-    promised.append(f"python{project['requires-python']}")
-    by_name = {Requirement(line).name: Requirement(line).specifier for line in promised}
-    assert {line.name: line.specifier for line in (Requirement(needed.requirement) for needed in NEEDED)} == {
-        Requirement(needed.requirement).name: by_name[Requirement(needed.requirement).name]
-        for needed in NEEDED
-    }
+def test_another_wheel_of_opencv_is_as_good() -> None:
+    """A server has the headless one; nothing is said of the one that is not there."""
+    findings = judged({"opencv-python": None, "opencv-python-headless": "5.0.0.93"})
+    assert {finding.status for finding in findings.values()} == {"ok"}
+
+
+def test_extras_that_nobody_asked_for_are_left_out() -> None:
+    """A requirement of another extra is no requirement."""
+    assert "somebody-else" not in judged({})
+
+
+def test_a_folder_that_is_not_installed_says_so() -> None:
+    """Without metadata its requirements are not known, which is worth knowing and breaks nothing."""
+    findings = list(version_findings(Installation(versions=GOOD)))
+    assert [(finding.name, finding.status) for finding in findings] == [("selfe-eval", "warn")]
 
 
 def test_this_installation_is_read_from_its_metadata() -> None:
-    """Torch, torchvision and what torchvision asks of torch are found without importing them."""
+    """Versions, what selfe-eval asks for and what torchvision asks of torch are found without importing them."""
     installation = read_installation()
-    assert {"python", "torch", "torchvision"} <= set(installation.versions)
-    assert installation.torchvision_needs is not None
-    assert installation.has(installation.torchvision_needs)
+    assert {"python", "torch", "torchvision", "numpy", "open-clip-torch"} <= set(installation.versions)
+    assert any(line.startswith("python") for line in installation.requires)
+    assert "torch and torchvision" not in {finding.name for finding in version_findings(installation)}
+    (needed,) = (line for line in installation.torchvision_requires if Requirement(line).name == "torch")
+    assert installation.has(needed)
