@@ -22,7 +22,7 @@ from selfe_eval.doctor.known_images import EASY_CLASSES, SEED, known_pictures, k
 from selfe_eval.doctor.official_files import ColorFile
 from selfe_eval.pipeline.calibrate import BROKEN_TARGET, TASK_TARGET, calibrate
 from selfe_eval.runs.judge import JudgeOptions
-from selfe_eval.score.color_model import ARCHITECTURE, model_from_file, uses_quick_gelu
+from selfe_eval.score.color_model import ARCHITECTURE, model_from_file, official_file, uses_quick_gelu
 from selfe_eval.score.colors import ColorClassifier, load_color_classifier
 from selfe_eval.score.detectors.protocol import Detector
 from selfe_eval.score.detectors.registry import load_detector
@@ -127,7 +127,8 @@ def official_colors(subject: Subject, file: ColorFile | None, record: dict[str, 
     if file is None:
         colors = load_color_classifier(subject.detector, subject.judge, subject.device)
     else:
-        model = model_from_file(file.path, is_official=file.is_from_hub)
+        path = file.path
+        model = model_from_file(path, is_official=True) if file.is_from_hub else official_file(path)
         colors = ColorClassifier(model, device=subject.device)
     record.update(colors.describe())
     yield _weights(
