@@ -46,7 +46,8 @@ def _write(run: Run, files: Mapping[str, bytes]) -> None:
     for name in derived_file_names(run):
         path = run.folder / name
         if name not in files:
-            path.unlink(missing_ok=True)
+            if path.is_file():
+                path.unlink()
         elif not path.is_file() or path.read_bytes() != files[name]:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(path, files[name])
