@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from selfe_eval.cli import options
 from selfe_eval.cli.geneval import print_result
 from selfe_eval.cli.terminal import stage_progress
 from selfe_eval.errors import UntrustworthyError
+
+if TYPE_CHECKING:
+    from selfe_eval.runs.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
@@ -100,8 +103,19 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
     if found:
         raise UntrustworthyError(
             f"{run} is not whole and unchanged: {len(found)} problem{'s' if len(found) > 1 else ''} (listed "
-            f"on stdout). Missing and damaged images and scores are made again by: {opened.resume_command}"
+            f"on stdout). {_remedy(opened)}"
         )
     if not as_json:
         num_images = len(opened.record.prompt_ids) * opened.spec.images_per_prompt * len(opened.spec.steps)
         typer.echo(f"valid: {num_images} images, their scores and the summary are whole and unchanged")
+
+
+def _remedy(run: Run) -> str:
+    """How a run becomes whole: only images of a checkpoint can be made again here."""
+    if run.spec.source == "checkpoint":
+        return f"Missing and damaged images and scores are made again by: {run.resume_command}"
+    return (
+        f"Its images come from {run.spec.images_dir}: what is missing there has to be added by whoever made them; "
+        "then repeat the `selfe-eval score --images` command. Missing scores of images that are there are made by: "
+        f"{run.resume_command}"
+    )

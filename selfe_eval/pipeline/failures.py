@@ -75,7 +75,7 @@ def draw_failures(
     drawn = spread_over_tasks(failed, num)
     target = None
     if drawn:
-        target = path or run.folder / layout.failures_file(count)
+        target = path or run.folder / layout.failures_file(count, task)
         atomic_write(target, contact_sheet(_picture(run, one) for one in drawn))
     return DrawnFailures(
         steps=count, path=target, num_scored=len(scored), num_failed=len(failed), num_drawn=len(drawn)

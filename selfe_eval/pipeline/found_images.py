@@ -38,6 +38,7 @@ MISSING_PROMPT = "missing: no image of this prompt"
 MISSING_SAMPLE = "missing: a sample that other prompts have, or that was asked for"
 
 _LAYOUT = frozenset({METADATA_FILE, SAMPLES_FOLDER, "grid.png"})
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLE_NAME = re.compile(r"(\d+)\.png")
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP"}
 _STEPS_NAME = re.compile(r"steps-(\d{3,})")
@@ -284,6 +285,10 @@ class _Search:
                     f"{prompt_id}. Delete one of them."
                 )
             self.samples[sample] = entry
+            if not _is_png(entry):
+                self._ignore(
+                    entry, "named .png, but its content is none: decoded as what it is, as by the reference"
+                )
 
     def _ignore(self, path: Path, reason: str, *, as_well: Path | None = None) -> None:
         name = self._name(path) if as_well is None else f"{self._name(path)} beside {self._name(as_well)}"
@@ -291,6 +296,15 @@ class _Search:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+
+def _is_png(path: Path) -> bool:
+    """Whether a file begins as a PNG does; of one that cannot be read the score will say so."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
+    except OSError:
+        return True
 
 
 def _sample_numbers(found: set[int], images_per_prompt: int | None) -> list[int]:

@@ -53,6 +53,8 @@ def see_writable(folder: Path, record: RunRecord) -> None:
     with _planned_folder(folder, record):
         if is_new:
             _remove_traces(folder)
+        else:
+            _remove_lock_of_no_run(folder)
 
 
 @contextlib.contextmanager
@@ -67,7 +69,12 @@ def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
         if ranks.is_first:
             stack.enter_context(_planned_folder(folder, record))
             planned = replace(record, attempts=(provenance.attempt(stage="plan"),))
-            _absorb_shards(create_or_open(folder, planned, ranks))
+            try:
+                run = create_or_open(folder, planned, ranks)
+            except UsageError:
+                _remove_lock_of_no_run(folder)
+                raise
+            _absorb_shards(run)
         with _opened_by_all(folder, ranks) as run:
             yield run
 
@@ -137,6 +144,13 @@ def _probe(folder: Path, record: RunRecord) -> None:
     needed, free = num_missing * _BLOCK_BYTES, shutil.disk_usage(folder).free
     if record.spec.source == "checkpoint" and free < needed:
         raise OSError(errno.ENOSPC, f"{num_missing} images need at least {needed} bytes, and {free} are free")
+
+
+def _remove_lock_of_no_run(folder: Path) -> None:
+    """Leave somebody else's folder as it was; the lock, which the caller holds, stays where there is a run."""
+    if not (folder / layout.RUN_FILE).exists():
+        with contextlib.suppress(OSError):
+            (folder / layout.LOCK_FILE).unlink()
 
 
 def _remove_traces(folder: Path) -> None:

@@ -73,13 +73,13 @@ def reference_folder(steps: int) -> PurePosixPath:
     return PurePosixPath(REFERENCE_FOLDER, steps_folder(steps))
 
 
-def failures_file(steps: int) -> str:
-    """Name of the contact sheet of one step count.
+def failures_file(steps: int, task: str | None = None) -> str:
+    """Name of the contact sheet of one step count, or of one task of it.
 
-    >>> failures_file(4)
-    'failures-steps-004.png'
+    >>> failures_file(4), failures_file(4, "counting")
+    ('failures-steps-004.png', 'failures-steps-004-counting.png')
     """
-    return f"failures-{steps_folder(steps)}.png"
+    return f"failures-{steps_folder(steps)}{f'-{task}' if task else ''}.png"
 
 
 def shard_path(journal: Path, rank: int) -> Path:

@@ -127,6 +127,19 @@ def test_what_the_reference_skips_in_silence_is_named(images: Path) -> None:
         found.refuse_incomplete()
 
 
+def test_a_jpeg_that_is_called_png_is_named(images: Path) -> None:
+    """It is scored, as by the reference, which looks into the file; but whoever made it should know."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "JPEG")
+    (images / "00001" / "samples" / "00000.png").write_bytes(stream.getvalue())
+    found = find_images(images, SUITE)
+
+    assert found.num_missing == 0
+    ((reason, entries),) = found.findings.items()
+    assert reason.startswith("named .png, but its content is none")
+    assert entries == ("00001/samples/00000.png",)
+
+
 def test_a_folder_of_jpegs_says_so(tmp_path: Path) -> None:
     """Nothing that counts is a usage error that says what was found instead, once for each kind."""
     for prompt in SUITE.prompts:
@@ -250,7 +263,7 @@ def test_rewritten_prompts_may_lie_beside_official_metadata(tmp_path: Path) -> N
     for prompt, line in zip(base.prompts, suite.prompts, strict=True):
         samples = images / f"{prompt.prompt_id:05d}" / "samples"
         samples.mkdir(parents=True)
-        (samples / "0000.png").touch()
+        (samples / "0000.png").write_bytes(png())
         metadata = (prompt if prompt.prompt_id % 2 else line).metadata()
         (samples.parent / "metadata.jsonl").write_text(json.dumps(metadata))
     assert (len(find_images(images, suite).paths), find_images(images, suite).report()) == (553, [])

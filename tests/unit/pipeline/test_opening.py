@@ -39,6 +39,16 @@ def test_looking_leaves_no_folder_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
+def test_a_refused_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    """A folder of other files is refused, and nothing is left in it."""
+    (tmp_path / "00000").mkdir()
+    see_writable(tmp_path, RECORD)
+    with pytest.raises(UsageError, match="holds no run"), planned_run(tmp_path, RECORD):
+        pass
+
+    assert [path.name for path in tmp_path.iterdir()] == ["00000"]
+
+
 def test_looking_never_removes_what_another_process_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
