@@ -20,6 +20,7 @@ from selfe_eval.report.outcomes import ImageOutcome
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write
 from selfe_eval.runs.images import read_images
+from selfe_eval.runs.journal import refuse_constant
 from selfe_eval.runs.run import Run
 from selfe_eval.score.geneval.rules import Limits, objects_needing_color
 from selfe_eval.score.geneval.sensitivity import own_threshold, verdicts_around
@@ -146,7 +147,7 @@ def _limits(run: Run, scorer: Mapping[str, Any]) -> Limits | None:
 def _scorer(run: Run) -> Mapping[str, Any]:
     path = layout.scorer_path(run.folder, report.METRIC)
     try:
-        description = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        description = json.loads(path.read_bytes(), parse_constant=refuse_constant)
     except (OSError, ValueError) as error:
         raise UntrustworthyError(
             f"{run.folder} has no scores to summarise: {path} cannot be read ({error}). Score the images "
@@ -157,7 +158,3 @@ def _scorer(run: Run) -> Mapping[str, Any]:
             f"{path} should hold a JSON object. Score the run again: `{run.resume_command}`."
         )
     return description
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")

@@ -9,6 +9,7 @@ from pathlib import Path
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.report.summary import Summary
 from selfe_eval.runs import layout
+from selfe_eval.runs.journal import refuse_constant
 
 
 def read_summary(run: Path, *, allow_partial: bool = False) -> Summary:
@@ -28,7 +29,7 @@ def read_summary(run: Path, *, allow_partial: bool = False) -> Summary:
     except OSError as error:
         raise _no_summary(run) from error
     try:
-        document = json.loads(content, parse_constant=_refuse_constant)
+        document = json.loads(content, parse_constant=refuse_constant)
     except ValueError as error:
         raise UntrustworthyError(
             f"{path} is damaged: expected one JSON document, but {error}. Write it again with "
@@ -60,7 +61,3 @@ def _no_summary(run: Path) -> UsageError | UntrustworthyError:
         f"{run} is not a run folder: expected the files {layout.RUN_FILE} and {layout.SUMMARY_FILE} in it. "
         "Give the folder that `selfe-eval geneval` printed; runs made without --out lie in results/runs."
     )
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")

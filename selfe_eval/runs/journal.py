@@ -66,7 +66,7 @@ def journal_bytes(records: Iterable[Mapping[str, Any]]) -> bytes:
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line, parse_constant=_refuse_constant)
+        record = json.loads(line, parse_constant=refuse_constant)
     except ValueError:
         record = None
     if not isinstance(record, dict):
@@ -78,7 +78,12 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     return record
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """For ``json``'s ``parse_constant``: NaN and infinities, which JSON does not have.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError(f"{name} is no number")
 
 

@@ -7,6 +7,7 @@ backends cannot drift apart.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -75,11 +76,7 @@ class Mask2FormerDetector:
             "detector": self.name,
             **self._record,
             "opencv": str(opencv().__version__),
-            "thresholds": {
-                "confidence": self.thresholds.confidence,
-                "counting": self.thresholds.counting,
-                "max_objects": self.thresholds.max_objects,
-            },
+            "thresholds": asdict(self.thresholds),
             "device": str(self._device),
             "torch": str(torch.__version__),
         }

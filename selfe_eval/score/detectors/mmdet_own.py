@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,7 @@ class OwnMmdetDetector:
         return {
             "detector": self.name,
             **self._record,
-            "thresholds": {
-                "confidence": self.thresholds.confidence,
-                "counting": self.thresholds.counting,
-                "max_objects": self.thresholds.max_objects,
-            },
+            "thresholds": asdict(self.thresholds),
             "torch": str(torch.__version__),
         }
 

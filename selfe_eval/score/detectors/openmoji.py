@@ -7,6 +7,7 @@ It is a ruler for the bundled models, trained by ``selfe-eval train openmoji-det
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,7 @@ class OpenmojiDetector:
         return {
             "detector": self.name,
             **self._record,
-            "thresholds": {
-                "confidence": self.thresholds.confidence,
-                "counting": self.thresholds.counting,
-                "max_objects": self.thresholds.max_objects,
-            },
+            "thresholds": asdict(self.thresholds),
             "device": str(self._device),
             "torch": str(torch.__version__),
         }
