@@ -27,7 +27,7 @@ from tests.unit.score.detectors.small_mask2former import mmdet2_names, random_te
 PROMPT_IDS = (0, 460)
 """One of single_object, one of color_attr."""
 SIZE = (96, 64)
-SCORE_TOLERANCE = 0.01
+SCORE_TOLERANCE = 1e-3
 """Random weights are steep: where rounding flips a place of an attention mask, scores move. How near the two backends
 come is tested in tests/unit/score/detectors, layer by layer; here it is about the way through the program."""
 
@@ -95,7 +95,7 @@ def test_both_backends_score_a_folder_alike(runs: dict[str, Scored]) -> None:
             assert a[kind].keys() == b[kind].keys()
             for name in a[kind]:
                 for mine, theirs in zip(a[kind][name], b[kind][name], strict=True):
-                    assert mine["box"] == pytest.approx(theirs["box"], abs=2)
+                    assert (mine["box"], mine["color"]) == (theirs["box"], theirs["color"])
                     assert mine["score"] == pytest.approx(theirs["score"], abs=SCORE_TOLERANCE)
 
 
