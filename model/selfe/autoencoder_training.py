@@ -117,6 +117,7 @@ class AutoencoderTraining:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def settings(self) -> dict[str, Any]:
-        """Sizes and recipe."""
+    def settings(self, step: int) -> dict[str, Any]:
+        """Sizes and recipe, the same at every step."""
+        del step
         return {"network": asdict(self.model.config), **asdict(self.recipe)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from selfe.denoiser import DenoiserConfig
 from selfe.model import ConditionalModel, ModelConfig
 from selfe.sampler import SamplerOptions
 from selfe.text import TextConfig
+from selfe.times import SELFE_ANCHORS, Anchor
 
 FORMAT = "selfe-checkpoint/1"
 CONFIG_FILE = "config.json"
@@ -152,7 +153,13 @@ def model_config(network: Mapping[str, Any]) -> ModelConfig:
         denoiser=DenoiserConfig(**denoiser),
         text=TextConfig(**text),
         parametrisation=network["parametrisation"],
+        anchors=_anchors(network.get("anchors", SELFE_ANCHORS)),
     )
+
+
+def _anchors(values: Sequence[Sequence[float]]) -> tuple[Anchor, Anchor]:
+    (low, mu_low), (high, mu_high) = values
+    return (int(low), float(mu_low)), (int(high), float(mu_high))
 
 
 def autoencoder_config(sizes: Mapping[str, Any]) -> AutoencoderConfig:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +32,11 @@ class DenoiserConfig:
     rope_dims: tuple[int, int, int]
     """Rotary dimensions of (frame, y, x); they sum to the head size and each is even."""
     text_width: int
-    """Width of the text tokens and of the pooled text vector."""
+    """Width of the text tokens."""
+    pooled_width: int | None = None
+    """Width of the pooled text vector; None: that of the text tokens."""
     grid: tuple[int, int]
-    """Image tokens as (rows, columns)."""
+    """Image tokens as (rows, columns) where the caller names no other grid."""
     token_dims: int = 64
     """P: 16 latent channels x 2 x 2."""
     modulation: Literal["per_block", "shared"] = "per_block"
@@ -51,6 +53,17 @@ class DenoiserConfig:
                 f"rope_dims must be even and sum to the head size width / num_heads; "
                 f"got rope_dims {self.rope_dims}, width {self.width}, num_heads {self.num_heads}."
             )
+
+
+class TextFeatures(NamedTuple):
+    """A batch of prompts as the denoiser reads them."""
+
+    tokens: Tensor
+    """(B, T, X)."""
+    mask: Tensor
+    """bool (B, T): the real tokens."""
+    pooled: Tensor
+    """(B, Y)."""
 
 
 class Modulation(nn.Module):
@@ -94,7 +107,7 @@ class Denoiser(nn.Module):
         self.text_in = nn.Linear(config.text_width, width)
         self.embed_t = TwoLayer(2 * NUM_FREQUENCIES, width)
         self.embed_gap = TwoLayer(2 * NUM_FREQUENCIES, width)
-        self.embed_pooled = TwoLayer(config.text_width, width)
+        self.embed_pooled = TwoLayer(config.pooled_width or config.text_width, width)
         self.modulation = Modulation(config)
         self.double_blocks = nn.ModuleList(
             [DoubleStreamBlock(width, config.num_heads) for _ in range(config.num_double)]
@@ -113,21 +126,23 @@ class Denoiser(nn.Module):
                 nn.init.zeros_(module.bias)
         nn.init.zeros_(self.final_modulation.weight)
 
-    def forward(self, x_t: Tensor, t: Tensor, s: Tensor, text_BTX: Tensor, pooled_BX: Tensor) -> Tensor:
-        """Noisy tokens (B, I, P), times (B,), text tokens (B, T, X) and pooled text (B, X) -> output (B, I, P)."""
-        rows, columns = self.config.grid
-        rotary = _rotary(text_BTX.shape[1], rows, columns, self.config.rope_dims).to(x_t.device)
-        e = self.embed_t(sinusoid(t)) + self.embed_gap(sinusoid(t - s)) + self.embed_pooled(pooled_BX)
+    def forward(
+        self, x_t: Tensor, t: Tensor, s: Tensor, text: TextFeatures, grid: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Noisy tokens (B, I, P), times (B,) and text -> output (B, I, P); I = rows * columns of ``grid``."""
+        rows, columns = grid or self.config.grid
+        rotary = _rotary(text.tokens.shape[1], rows, columns, self.config.rope_dims).to(x_t.device)
+        e = self.embed_t(sinusoid(t)) + self.embed_gap(sinusoid(t - s)) + self.embed_pooled(text.pooled)
         modulations = self.modulation(e)
-        image, text = self.image_in(x_t), self.text_in(text_BTX)
+        image, text_tokens = self.image_in(x_t), self.text_in(text.tokens)
         num_double = self.config.num_double
         for block, modulation in zip(self.double_blocks, modulations[:num_double], strict=True):
-            image, text = block(image, text, modulation, rotary)
-        joint = torch.cat([text, image], dim=1)
+            image, text_tokens = block(image, text_tokens, modulation, rotary)
+        joint = torch.cat([text_tokens, image], dim=1)
         for block, modulation in zip(self.single_blocks, modulations[num_double:], strict=True):
             joint = block(joint, modulation, rotary)
         shift, scale = self.final_modulation(F.silu(e)).chunk(2, dim=-1)
-        out: Tensor = self.image_out(modulate(joint[:, text.shape[1] :], shift, scale))
+        out: Tensor = self.image_out(modulate(joint[:, text_tokens.shape[1] :], shift, scale))
         return out
 
 

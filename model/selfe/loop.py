@@ -41,8 +41,8 @@ class Trainable(Protocol):
         """Inverse of ``state_dict``."""
         ...
 
-    def settings(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the one that saved the state; goes through JSON."""
+    def settings(self, step: int) -> dict[str, Any]:
+        """What a run resumed after ``step`` steps must have in common with the one that saved it; goes through JSON."""
         ...
 
 
@@ -111,7 +111,7 @@ def train(
             _append_metrics(folder, {"step": done, **latest})
             window, started = [], time.perf_counter()
         if done % options.save_every == 0 or done == options.num_steps:
-            settings = json.dumps(trainable.settings(), sort_keys=True)
+            settings = json.dumps(trainable.settings(done), sort_keys=True)
             state = {"step": done, "settings": settings, "trainable": trainable.state_dict()}
             save_state(folder, state)
         if done % options.sample_every == 0 or done == options.num_steps:
@@ -143,9 +143,9 @@ def _resume(trainable: Trainable, folder: Path) -> int:
         (folder / METRICS_FILE).unlink(missing_ok=True)
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    _refuse_other_settings(json.loads(state["settings"]), trainable.settings(), folder)
-    trainable.load_state_dict(state["trainable"])
     step = int(state["step"])
+    _refuse_other_settings(json.loads(state["settings"]), trainable.settings(step), folder)
+    trainable.load_state_dict(state["trainable"])
     _drop_metrics_after(folder, step)
     return step
 

@@ -1,4 +1,8 @@
-"""The conditional model: text encoder and denoiser together, as one function G(x_t, t, s, c) of token numbers c."""
+"""The conditional model: text encoder and denoiser together, as one function V(x_t, t, s, c) of prompts c.
+
+A small model trains its text encoder along (``TextConfig``); a large one reads the embeddings of frozen encoders
+(``FrozenTextConfig``), which are no part of its weights.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,23 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from selfe.denoiser import Denoiser, DenoiserConfig
-from selfe.parametrisation import Parametrisation, predicted_clean
+from selfe.condition import Condition
+from selfe.denoiser import Denoiser, DenoiserConfig, TextFeatures
+from selfe.parametrisation import Parametrisation
 from selfe.text import TextConfig, TextEncoder
+from selfe.times import SELFE_ANCHORS, Anchor, mu_of_length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenTextConfig:
+    """Two frozen text encoders: T5 for the token embeddings, CLIP for the pooled vector."""
+
+    t5: str
+    """A local directory or a hub name, as ``transformers`` reads it."""
+    clip: str
+    """A local directory or a hub name, as ``transformers`` reads it."""
+    num_tokens: int = 256
+    """T of T5: longer prompts are cut, and counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,25 +34,34 @@ class ModelConfig:
     """Everything that decides the shapes of the weights, and what the output means."""
 
     denoiser: DenoiserConfig
-    text: TextConfig
+    text: TextConfig | FrozenTextConfig
     parametrisation: Parametrisation = "x0"
+    anchors: tuple[Anchor, Anchor] = SELFE_ANCHORS
+    """Two points of mu(L), which shifts the times in training and in sampling (S.12)."""
+
+    def mu(self, grid: tuple[int, int] | None = None) -> float:
+        """Mean shift of a grid of (rows, columns) image tokens; None: of the denoiser's own."""
+        rows, columns = grid or self.denoiser.grid
+        return mu_of_length(rows * columns, self.anchors)
 
 
 class ConditionalModel(nn.Module):
-    """Text encoder and denoiser, trained together."""
+    """Denoiser, and the text encoder that is trained with it if there is one."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.text = TextEncoder(config.text)
+        self.text = TextEncoder(config.text) if isinstance(config.text, TextConfig) else None
         self.denoiser = Denoiser(config.denoiser)
 
-    def forward(self, x_t: Tensor, t: Tensor, s: Tensor, tokens: Tensor) -> Tensor:
-        """Raw network output (B, L, D) for noisy latents (B, L, D), times (B,) and token numbers (B, T)."""
-        text, pooled = self.text(tokens)
-        out: Tensor = self.denoiser(x_t, t, s, text, pooled)
+    def forward(
+        self, x_t: Tensor, t: Tensor, s: Tensor, c: Condition, grid: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Raw output (B, L, D) for noisy latents (B, L, D), times (B,) and B prompts, on a grid of L image tokens."""
+        if self.text is not None:
+            tokens, pooled = self.text(c.tokens, c.mask)
+        else:
+            assert c.pooled is not None, "embeddings of frozen encoders come with their pooled vector"
+            tokens, pooled = c.tokens, c.pooled
+        out: Tensor = self.denoiser(x_t, t, s, TextFeatures(tokens, c.mask, pooled), grid)
         return out
-
-    def clean(self, x_t: Tensor, t: Tensor, s: Tensor, tokens: Tensor) -> Tensor:
-        """G(x_t, t, s, c): the predicted clean latents, float32 (B, L, D)."""
-        return predicted_clean(self(x_t, t, s, tokens), x_t, t, self.config.parametrisation)

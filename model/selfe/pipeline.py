@@ -14,9 +14,11 @@ from torch import Tensor
 
 from selfe.autoencoder import to_uint8, unpatchify
 from selfe.checkpoint import Checkpoint, load_checkpoint
+from selfe.condition import Condition, concatenate
+from selfe.model import ModelConfig
+from selfe.parametrisation import predicted_clean
 from selfe.sampler import CleanFunction, SamplerOptions, guided, sample
-from selfe.text import Tokeniser, null_tokens
-from selfe.times import mu_of_length
+from selfe.text import TextConfig, Tokeniser
 
 
 class AnyStepPipeline:
@@ -26,7 +28,7 @@ class AnyStepPipeline:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.sampler = checkpoint.sampler
-        self._tokenise = Tokeniser(checkpoint.model.config.text)
+        self._read = prompt_reader(checkpoint.model.config)
         self._grid = checkpoint.model.config.denoiser.grid
 
     @classmethod
@@ -40,7 +42,7 @@ class AnyStepPipeline:
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of the prompt that are not in the model's vocabulary."""
-        return self._tokenise.unknown_words(prompt)
+        return self._read.unknown_words(prompt)
 
     @staticmethod
     def nfe(num_steps: int, options: SamplerOptions) -> int:
@@ -65,36 +67,47 @@ class AnyStepPipeline:
                 f"Expected one seed for each prompt, found {len(prompts)} prompts and {len(seeds)} seeds."
             )
         options = options or self.sampler
-        tokens = self._tokenise(list(prompts)).to(self.device)
+        c, phi = (self._read(texts).to(self.device) for texts in (list(prompts), [""]))
         rows, columns = self._grid
         with torch.autocast(self.device.type, torch.bfloat16):
             latents = sample(
-                self._clean_function(tokens, options.guidance),
+                self._clean_function(c, phi, options.guidance),
                 generators=[torch.Generator().manual_seed(seed) for seed in seeds],
                 shape=(rows * columns, self.checkpoint.model.config.denoiser.token_dims),
                 num_steps=num_steps,
-                mu=mu_of_length(rows * columns),
+                mu=self.checkpoint.model.config.mu(),
                 options=options,
                 device=self.device,
             )
             images = self.checkpoint.autoencoder.decode(unpatchify(latents, 2 * rows, 2 * columns))
         return to_uint8(images)
 
-    def _clean_function(self, tokens: Tensor, omega: float) -> CleanFunction:
+    def _clean_function(self, c: Condition, phi: Condition, omega: float) -> CleanFunction:
         model = self.checkpoint.model
+        kind = model.config.parametrisation
 
         def conditional(x_t: Tensor, t: float, s: float) -> Tensor:
-            return model.clean(x_t, _filled(x_t, t), _filled(x_t, s), tokens)
+            times = _filled(x_t, t)
+            return predicted_clean(model(x_t, times, _filled(x_t, s), c), x_t, times, kind)
 
-        both_tokens = torch.cat([tokens, null_tokens(tokens)])
+        with_null = concatenate([c, phi.repeated(len(c.tokens))])
 
         def both(x_t: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:
             doubled = torch.cat([x_t, x_t])
-            clean = model.clean(doubled, _filled(doubled, t), _filled(doubled, s), both_tokens)
+            times = _filled(doubled, t)
+            clean = predicted_clean(
+                model(doubled, times, _filled(doubled, s), with_null), doubled, times, kind
+            )
             first, second = clean.chunk(2)
             return first, second
 
         return conditional if omega == 1.0 else guided(both, omega)
+
+
+def prompt_reader(config: ModelConfig) -> Tokeniser:
+    """What turns prompts into the conditions of a model of this configuration."""
+    assert isinstance(config.text, TextConfig)
+    return Tokeniser(config.text)
 
 
 def _filled(x: Tensor, value: float) -> Tensor:

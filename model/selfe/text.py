@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from selfe.condition import Condition
+
 PAD, UNKNOWN, NULL = 0, 1, 2
 NUM_SPECIAL = 3
 
@@ -47,13 +49,14 @@ class Tokeniser:
         self._longest = max(len(spelling.split()) for spelling in self._numbers)
         self._num_tokens = config.num_tokens
 
-    def __call__(self, prompts: list[str]) -> Tensor:
-        """Prompts -> int64 (B, T). The empty prompt is the null prompt phi of guidance.
+    def __call__(self, prompts: list[str]) -> Condition:
+        """Prompts -> token numbers (B, T). The empty prompt is the null prompt phi of guidance.
 
         Raises:
             ValueError: a prompt has more than T tokens.
         """
-        return torch.tensor([self._padded(prompt) for prompt in prompts], dtype=torch.int64)
+        tokens = torch.tensor([self._padded(prompt) for prompt in prompts], dtype=torch.int64)
+        return Condition(tokens, tokens != PAD)
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of a prompt that the model has never seen."""
@@ -108,19 +111,12 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.5)
         nn.init.normal_(self.position, std=0.1)
 
-    def forward(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """int64 (B, T) -> text tokens (B, T, X) and their mean over the real tokens (B, X)."""
         x = self.embedding(tokens_BT) + self.position
         for layer in self.layers:
             x = layer(x)
         x = self.norm(x)
-        real = (tokens_BT != PAD).to(x.dtype)[..., None]
+        real = mask_BT.to(x.dtype)[..., None]
         pooled = (x * real).sum(dim=1) / real.sum(dim=1)
         return x, pooled
-
-
-def null_tokens(tokens_BT: Tensor) -> Tensor:
-    """The null prompt phi in the shape of the given tokens."""
-    phi = torch.full_like(tokens_BT, PAD)
-    phi[:, 0] = NULL
-    return phi

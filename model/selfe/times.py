@@ -19,14 +19,19 @@ class TimePair(NamedTuple):
     s: Tensor
 
 
-def mu_of_length(
-    num_tokens: int, *, low: tuple[int, float] = (512, 0.5), high: tuple[int, float] = (4096, 1.15)
-) -> float:
+Anchor = tuple[int, float]
+"""(number of image tokens L, mu at L)."""
+SELFE_ANCHORS: tuple[Anchor, Anchor] = ((512, 0.5), (4096, 1.15))
+"""Of the paper (S.12); FLUX has its lower one at (256, 0.5)."""
+
+
+def mu_of_length(num_tokens: int, anchors: tuple[Anchor, Anchor] = SELFE_ANCHORS) -> float:
     """mu(L), linear in the number of image tokens through two anchors (S.12); not clamped outside them.
 
     >>> mu_of_length(512), round(mu_of_length(64), 3)
     (0.5, 0.419)
     """
+    low, high = anchors
     slope = (high[1] - low[1]) / (high[0] - low[0])
     return low[1] + slope * (num_tokens - low[0])
 
@@ -37,11 +42,16 @@ def warp(t: Tensor, mu: float) -> Tensor:
     return shift * t / (shift * t + (1.0 - t))
 
 
+def sample_t(num_rows: int, *, mu: float, generator: torch.Generator) -> Tensor:
+    """Times warp(sigmoid(z)), z ~ N(0, 1) (S.11), shape (num_rows,)."""
+    return warp(torch.sigmoid(torch.randn(num_rows, generator=generator)), mu)
+
+
 def sample_times(
     batch: int, *, mu: float, tau: float, generator: torch.Generator, equal_share: float = 0.5
 ) -> TimePair:
     """Draw (t, s): t = warp(sigmoid(z)); s = t for a share of the rows, else s ~ U((1 - tau) t, t) (S.13)."""
-    t = warp(torch.sigmoid(torch.randn(batch, generator=generator)), mu)
+    t = sample_t(batch, mu=mu, generator=generator)
     equal = torch.rand(batch, generator=generator) < equal_share
     s = t * (1.0 - tau * torch.rand(batch, generator=generator))
     return TimePair(t, torch.where(equal, t, s))

@@ -1,41 +1,53 @@
-"""Training a conditional model on precomputed latents: one step of any objective, EMA, clipping, exact resume."""
+"""Training a conditional model on latents: one step of any objective, EMA, clipping, exact resume.
+
+A batch is cut into ``micro_batches`` parts. The data, the times and the noise of a part depend on (seed, step, part) alone
+and the gradient is the mean over parts, so it does not matter how many of them one process computes one after the other
+(gradient accumulation) and how many run on other processes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from selfe import ema
+from selfe.condition import Condition, choose
 from selfe.loop import step_generator
 from selfe.model import ConditionalModel, ModelConfig
-from selfe.objectives.batch import ObjectiveResult, TrainingBatch
-from selfe.objectives.flow_matching import flow_matching
-from selfe.objectives.self_e import self_e
+from selfe.objectives.batch import TrainingBatch
+from selfe.objectives.flow_matching import FlowMatching
+from selfe.objectives.networks import Networks
+from selfe.objectives.protocol import Objective, describe
 from selfe.optim import adam, learning_rate, set_learning_rate
-from selfe.text import null_tokens
-from selfe.times import anneal, mu_of_length, sample_times
-
-ObjectiveName = Literal["flow_matching", "self_e"]
 
 
 class Captioned(NamedTuple):
-    """A batch of data."""
+    """Data of one part of a batch, all of one size."""
 
     latents: Tensor
     """Standardised latents as tokens, float (B, L, D)."""
-    tokens: Tensor
-    """Captions as token numbers, int64 (B, T)."""
+    c: Condition
+    """Their captions, B rows."""
+    grid: tuple[int, int]
+    """L as (rows, columns)."""
+    c_fake: Condition | None = None
+    """Their captions with the phrase "fake image" beside them; None unless the source was asked for them."""
 
 
 class LatentSource(Protocol):
     """Where training data comes from: a function of the step, so that resuming needs no state."""
 
-    def batch(self, step: int) -> Captioned:
-        """The data of one optimiser step."""
+    @property
+    def null(self) -> Condition:
+        """The null prompt phi, one row."""
+        ...
+
+    def batch(self, step: int, part: int) -> Captioned:
+        """The data of one part of an optimiser step."""
         ...
 
 
@@ -43,14 +55,14 @@ class LatentSource(Protocol):
 class Recipe:
     """How a conditional model is trained."""
 
-    objective: ObjectiveName
+    objective: Objective
     """Loss of the steps from ``warm_start_steps`` on."""
     num_steps: int
     """Optimiser steps in all."""
     warm_start_steps: int = 0
     """First steps trained with flow matching alone, whatever the objective."""
-    anneal_steps: int = 0
-    """Steps after the warm start over which tau goes 0 -> 1 (S.13)."""
+    micro_batches: int = 1
+    """Parts into which a batch is cut."""
     peak_lr: float = 1e-3
     """Learning rate after the warm-up."""
     final_lr: float = 3e-5
@@ -79,7 +91,6 @@ class ModelTraining:
         self.recipe = recipe
         self.source = source
         self.device = device
-        self.mu = mu_of_length(config.denoiser.grid[0] * config.denoiser.grid[1])
         self.optimiser = adam(self.model.parameters(), peak=recipe.peak_lr)
 
     def train_step(self, step: int) -> dict[str, Tensor | float]:
@@ -93,15 +104,13 @@ class ModelTraining:
             total_steps=recipe.num_steps,
         )
         set_learning_rate(self.optimiser, lr)
-        batch = self._training_batch(step)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            result = self._objective(step)(batch)
         self.optimiser.zero_grad(set_to_none=True)
-        result.loss.backward()
+        parts = [self._backward(step, part) for part in range(recipe.micro_batches)]
+        metrics = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
         self.optimiser.step()
         ema.update(self.average, self.model, ema.decay_at(step, recipe.ema_decay))
-        return {**result.metrics, "gradient_norm": norm.detach(), "lr": lr}
+        return {**metrics, "gradient_norm": norm.detach(), "lr": lr}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, averaged weights and optimiser."""
@@ -117,33 +126,55 @@ class ModelTraining:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def settings(self) -> dict[str, Any]:
-        """Network and recipe; the objective is left out, since a warm start is shared by several."""
+    def settings(self, step: int) -> dict[str, Any]:
+        """Network and recipe; the objective only once it has taken over, since a warm start is shared by several."""
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "objective"}
-        return {"network": asdict(self.model.config), **recipe}
+        settings = {"network": asdict(self.model.config), **recipe}
+        if step > self.recipe.warm_start_steps:
+            objective = self.recipe.objective
+            settings["objective"] = describe(objective)
+        return settings
 
-    def _objective(self, step: int) -> Callable[[TrainingBatch], ObjectiveResult]:
-        if self.recipe.objective == "self_e" and step >= self.recipe.warm_start_steps:
-            return lambda batch: self_e(self.model, self.average, batch)
-        return lambda batch: flow_matching(self.model, batch)
-
-    def _training_batch(self, step: int) -> TrainingBatch:
+    def _backward(self, step: int, part: int) -> dict[str, Tensor]:
+        """Add one part's share to the gradients; returns its metrics."""
         recipe = self.recipe
-        data = self.source.batch(step)
+        warm = step < recipe.warm_start_steps
+        objective = FlowMatching() if warm else recipe.objective
+        batch, grid = self._training_batch(objective, step, part)
+        networks = Networks(
+            live=partial(self.model, grid=grid),
+            average=partial(self.average, grid=grid),
+            parametrisation=self.model.config.parametrisation,
+        )
+        with torch.autocast(self.device.type, torch.bfloat16):
+            result = objective.loss(networks, batch)
+        (result.loss / recipe.micro_batches).backward()
+        return result.metrics
+
+    def _training_batch(
+        self, objective: Objective, step: int, part: int
+    ) -> tuple[TrainingBatch, tuple[int, int]]:
+        recipe, device = self.recipe, self.device
+        data = self.source.batch(step, part)
         rows = len(data.latents)
-        generator = step_generator(recipe.seed, step)
-        tau = anneal(step - recipe.warm_start_steps, recipe.anneal_steps)
-        times = sample_times(rows, mu=self.mu, tau=tau, generator=generator)
+        generator = step_generator(recipe.seed, step, purpose=f"part {part}")
+        since_start = max(0, step - recipe.warm_start_steps)
+        mu = self.model.config.mu(data.grid)
+        times = objective.times(rows, mu=mu, step=since_start, generator=generator)
         dropped = torch.rand(rows, generator=generator) < recipe.caption_drop
         eps = torch.randn(data.latents.shape, generator=generator)
         fresh = torch.randn(data.latents.shape, generator=generator)
-        tokens = torch.where(dropped[:, None], null_tokens(data.tokens), data.tokens)
-        return TrainingBatch(
-            x0=data.latents.float().to(self.device),
-            eps=eps.to(self.device),
-            t=times.t.to(self.device),
-            s=times.s.to(self.device),
-            tokens=tokens.to(self.device),
-            dropped=dropped.to(self.device),
-            fresh_noise=fresh.to(self.device),
+        null = self.source.null
+        batch = TrainingBatch(
+            x0=data.latents.float().to(device),
+            eps=eps.to(device),
+            t=times.t.to(device),
+            s=times.s.to(device),
+            c=choose(dropped, null.repeated(rows), data.c).to(device),
+            phi=null.to(device),
+            c_fake=None if data.c_fake is None else data.c_fake.to(device),
+            dropped=dropped.to(device),
+            fresh_noise=fresh.to(device),
+            step=since_start,
         )
+        return batch, data.grid

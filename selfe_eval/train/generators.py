@@ -19,11 +19,14 @@ from selfe.checkpoint import Checkpoint, save_checkpoint
 from selfe.denoiser import DenoiserConfig
 from selfe.loop import METRICS_FILE, STATE_FILE, LoopEvent, LoopOptions, train, training_seconds
 from selfe.model import ModelConfig
+from selfe.objectives.flow_matching import FlowMatching
+from selfe.objectives.protocol import Objective
+from selfe.objectives.self_e import SelfE
 from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerOptions, SSchedule
-from selfe.trainer import ModelTraining, ObjectiveName, Recipe
+from selfe.trainer import ModelTraining, Recipe
 from selfe_eval.generate.sample_grid import save_sample_grid
-from selfe_eval.train.latents import load_pool
+from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.vocabulary import text_config
 
 SUITE = "openmoji"
@@ -43,7 +46,7 @@ class GeneratorPreset:
 
     name: str
     """Of the checkpoint."""
-    objective: ObjectiveName
+    objective: Objective
     """Of the steps after the warm start."""
     s_schedule: SSchedule
     """The second time its sampler asks for: flow matching has only ever seen s = t."""
@@ -56,12 +59,12 @@ PRESETS = {
     for preset in (
         GeneratorPreset(
             name="tiny-warm-start",
-            objective="flow_matching",
+            objective=FlowMatching(),
             s_schedule="current",
             stop_at=WARM_START_STEPS,
         ),
-        GeneratorPreset(name="selfe-tiny", objective="self_e", s_schedule="next"),
-        GeneratorPreset(name="flow-tiny", objective="flow_matching", s_schedule="current"),
+        GeneratorPreset(name="selfe-tiny", objective=SelfE(anneal_steps=ANNEAL_STEPS), s_schedule="next"),
+        GeneratorPreset(name="flow-tiny", objective=FlowMatching(), s_schedule="current"),
     )
 }
 
@@ -81,13 +84,12 @@ def network() -> ModelConfig:
     return ModelConfig(denoiser=denoiser, text=text_config(), parametrisation="x0")
 
 
-def recipe(objective: ObjectiveName) -> Recipe:
+def recipe(objective: Objective) -> Recipe:
     """The recipe that both generators share, with one objective or the other."""
     return Recipe(
         objective=objective,
         num_steps=NUM_STEPS,
         warm_start_steps=WARM_START_STEPS,
-        anneal_steps=ANNEAL_STEPS,
         peak_lr=1e-3,
         final_lr=3e-5,
         warmup_steps=300,
@@ -110,8 +112,7 @@ def train_generator(
         autoencoder,
         folder.parent / "latents",
         num_scenes=NUM_SCENES,
-        batch_size=BATCH_SIZE,
-        seed=3,
+        draw=Draw(num_rows=BATCH_SIZE, seed=3),
         on_progress=on_encode,
     )
     _copy_warm_start(folder)
@@ -119,7 +120,7 @@ def train_generator(
 
     def checkpoint(step: int) -> Checkpoint:
         record = {
-            "objective": preset.objective,
+            "objective": preset.objective.name,
             "steps": step,
             "warm_start_steps": min(step, WARM_START_STEPS),
             "batch_size": BATCH_SIZE,

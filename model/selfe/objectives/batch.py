@@ -6,25 +6,33 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from selfe.condition import Condition
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBatch:
     """One batch, noised and timed."""
 
     x0: Tensor
-    """Clean latents (B, L, D), standardised, float32."""
+    """Clean latents as tokens (B, L, D), standardised, float32."""
     eps: Tensor
     """Noise of the same shape."""
     t: Tensor
-    """(B,) in (0, 1)."""
+    """(B,) in (0, 1]."""
     s: Tensor
     """(B,) with 0 <= s <= t."""
-    tokens: Tensor
-    """Captions as token numbers (B, T); rows of ``dropped`` already hold the null prompt."""
+    c: Condition
+    """B prompts; rows of ``dropped`` already hold the null prompt."""
+    phi: Condition
+    """The null prompt, one row."""
+    c_fake: Condition | None = None
+    """B prompts with the phrase "fake image" beside them, where the objective asks for them."""
     dropped: Tensor
     """bool (B,): rows whose caption was dropped."""
     fresh_noise: Tensor
-    """eps' of the self-evaluation (B, L, D), independent of eps."""
+    """A second noise (B, L, D), independent of eps."""
+    step: int = 0
+    """Optimiser steps since this objective took over (after the warm start), from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,6 @@ class ObjectiveResult:
     """A loss to minimise and numbers to look at."""
 
     loss: Tensor
-    """Scalar."""
+    """Scalar: the mean over the batch."""
     metrics: dict[str, Tensor]
-    """Detached scalars for the log."""
+    """Detached scalars for the log; "loss" is among them. Means over rows, so that they can be averaged over batches."""

@@ -16,48 +16,70 @@ run on the other rows only. Cost: 4 forward equivalents a step when half of the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from selfe.model import ConditionalModel
 from selfe.objectives.batch import ObjectiveResult, TrainingBatch
+from selfe.objectives.networks import Networks
 from selfe.parametrisation import predicted_clean, velocity_loss
 from selfe.path import evaluation_weight, expand, noised, sample_norm
-from selfe.text import null_tokens
+from selfe.times import TimePair, anneal, sample_times
 
 
-def self_e(model: ConditionalModel, ema: ConditionalModel, batch: TrainingBatch) -> ObjectiveResult:
-    """The Self-E loss of one batch; ``ema`` is the averaged copy of ``model``."""
-    kind = model.config.parametrisation
-    x_t = noised(batch.x0, batch.eps, batch.t)
-    output = model(x_t, batch.t, batch.s, batch.tokens)
-    with torch.no_grad():
-        xhat0 = predicted_clean(output.detach(), x_t, batch.t, kind)
-        delta = evaluation_direction(model, ema, xhat0, batch)
-        target = self_evaluated_target(batch.x0, xhat0 - delta, evaluation_weight(batch.t, batch.s))
-    loss = velocity_loss(output, target_x0=target, x0=batch.x0, eps=batch.eps, t=batch.t, kind=kind).mean()
-    return ObjectiveResult(
-        loss=loss,
-        metrics={
-            "loss": loss.detach(),
-            "delta_ratio": (sample_norm(delta) / sample_norm(batch.x0)).mean(),
-        },
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfE:
+    """Self-E with the paper's times."""
+
+    name: ClassVar[str] = "self_e"
+    rows_per_caption: ClassVar[int] = 1
+
+    anneal_steps: int = 0
+    """Steps over which tau goes 0 -> 1 (S.13); 0 starts at 1."""
+
+    @property
+    def needs_fake_prompts(self) -> bool:
+        """Not without the auxiliary term."""
+        return False
+
+    def times(self, num_rows: int, *, mu: float, step: int, generator: torch.Generator) -> TimePair:
+        """Draw t = warp(sigmoid(z)); s = t for half of the rows, else s ~ U((1 - tau) t, t) (S.11-S.13)."""
+        return sample_times(num_rows, mu=mu, tau=anneal(step, self.anneal_steps), generator=generator)
+
+    def loss(self, networks: Networks, batch: TrainingBatch) -> ObjectiveResult:
+        """The Self-E loss of one batch."""
+        kind = networks.parametrisation
+        x_t = noised(batch.x0, batch.eps, batch.t)
+        output = networks.live(x_t, batch.t, batch.s, batch.c)
+        with torch.no_grad():
+            xhat0 = predicted_clean(output.detach(), x_t, batch.t, kind)
+            delta = evaluation_direction(networks, xhat0, batch)
+            target = self_evaluated_target(batch.x0, xhat0 - delta, evaluation_weight(batch.t, batch.s))
+        loss = velocity_loss(
+            output, target_x0=target, x0=batch.x0, eps=batch.eps, t=batch.t, kind=kind
+        ).mean()
+        return ObjectiveResult(
+            loss=loss,
+            metrics={
+                "loss": loss.detach(),
+                "delta_ratio": (sample_norm(delta) / sample_norm(batch.x0)).mean(),
+            },
+        )
 
 
 @torch.no_grad()
-def evaluation_direction(
-    model: ConditionalModel, ema: ConditionalModel, xhat0: Tensor, batch: TrainingBatch
-) -> Tensor:
+def evaluation_direction(networks: Networks, xhat0: Tensor, batch: TrainingBatch) -> Tensor:
     """Delta = G(xhat_s, s, s, phi) - G(xhat_s, s, s, c), (B, L, D); exactly zero where s = t or the caption was dropped."""
     delta = torch.zeros_like(xhat0)
     rows = ((batch.s < batch.t) & ~batch.dropped).nonzero().squeeze(1)
     if len(rows) == 0:
         return delta
-    s, tokens = batch.s[rows], batch.tokens[rows]
+    s = batch.s[rows]
     xhat_s = noised(xhat0[rows], batch.fresh_noise[rows], s)
-    conditional = ema.clean(xhat_s, s, s, tokens)
-    unconditional = model.clean(xhat_s, s, s, null_tokens(tokens))
+    conditional = networks.clean(networks.average, xhat_s, s, s, batch.c.rows(rows))
+    unconditional = networks.clean(networks.live, xhat_s, s, s, batch.phi.repeated(len(rows)))
     delta[rows] = unconditional - conditional
     return delta
 

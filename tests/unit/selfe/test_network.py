@@ -93,12 +93,10 @@ def test_an_untrained_network_ignores_times_and_text() -> None:
     torch.manual_seed(0)
     model = ConditionalModel(tiny.config()).eval()
     x = torch.randn(2, 4, 64)
-    one = model(
-        x, torch.tensor([0.2, 0.9]), torch.tensor([0.1, 0.3]), torch.tensor([[3, 0, 0, 0], [4, 5, 0, 0]])
-    )
-    other = model(
-        x, torch.tensor([0.7, 0.4]), torch.tensor([0.7, 0.0]), torch.tensor([[6, 0, 0, 0], [7, 3, 0, 0]])
-    )
+    some = tiny.condition(torch.tensor([[3, 0, 0, 0], [4, 5, 0, 0]]))
+    others = tiny.condition(torch.tensor([[6, 0, 0, 0], [7, 3, 0, 0]]))
+    one = model(x, torch.tensor([0.2, 0.9]), torch.tensor([0.1, 0.3]), some)
+    other = model(x, torch.tensor([0.7, 0.4]), torch.tensor([0.7, 0.0]), others)
 
     assert torch.equal(one, other)
 

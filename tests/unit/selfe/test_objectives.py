@@ -6,10 +6,11 @@ import torch
 from selfe.ema import averaged_copy
 from selfe.model import ConditionalModel
 from selfe.objectives.batch import TrainingBatch
-from selfe.objectives.flow_matching import flow_matching
-from selfe.objectives.self_e import evaluation_direction, self_e, self_evaluated_target
+from selfe.objectives.flow_matching import FlowMatching
+from selfe.objectives.self_e import SelfE, evaluation_direction, self_evaluated_target
 from selfe.parametrisation import Parametrisation
 from selfe.path import evaluation_weight, sample_norm
+from selfe.text import NULL, PAD
 from tests.unit.selfe import tiny
 
 
@@ -24,7 +25,8 @@ def batch(*, s_equals_t: bool, rows: int = 6) -> TrainingBatch:
         eps=torch.randn(rows, 4, 64, generator=generator),
         t=t,
         s=s,
-        tokens=torch.randint(3, 10, (rows, 4), generator=generator),
+        c=tiny.condition(torch.randint(3, 10, (rows, 4), generator=generator)),
+        phi=tiny.condition(torch.tensor([[NULL, PAD, PAD, PAD]])),
         dropped=dropped,
         fresh_noise=torch.randn(rows, 4, 64, generator=generator),
     )
@@ -43,8 +45,8 @@ def model(parametrisation: Parametrisation) -> ConditionalModel:
 def test_self_e_at_s_equal_t_is_flow_matching_exactly(parametrisation: Parametrisation) -> None:
     """With s = t everywhere the Self-E loss and its gradients are those of flow matching, bit for bit."""
     a, b = model(parametrisation), model(parametrisation)
-    loss_a = self_e(a, averaged_copy(a), batch(s_equals_t=True)).loss
-    loss_b = flow_matching(b, batch(s_equals_t=True)).loss
+    loss_a = SelfE().loss(tiny.networks(a, averaged_copy(a)), batch(s_equals_t=True)).loss
+    loss_b = FlowMatching().loss(tiny.networks(b, b), batch(s_equals_t=True)).loss
     loss_a.backward()
     loss_b.backward()
 
@@ -57,10 +59,10 @@ def test_flow_matching_is_the_plain_velocity_loss() -> None:
     """For v-prediction the loss is mean ||V - (eps - x0)||^2 (Eq. 7 with w = 1/t^2)."""
     net, data = model("v"), batch(s_equals_t=True)
     x_t = (1 - data.t[:, None, None]) * data.x0 + data.t[:, None, None] * data.eps
-    velocity = net(x_t, data.t, data.t, data.tokens)
+    velocity = net(x_t, data.t, data.t, data.c)
 
     expected = (velocity - (data.eps - data.x0)).square().mean()
-    assert torch.allclose(flow_matching(net, data).loss, expected, rtol=1e-5)
+    assert torch.allclose(FlowMatching().loss(tiny.networks(net, net), data).loss, expected, rtol=1e-5)
 
 
 def test_beta_at_the_ends() -> None:
@@ -96,7 +98,7 @@ def test_target_has_the_norm_of_the_data() -> None:
 def test_no_evaluation_where_s_equals_t_or_the_caption_was_dropped() -> None:
     """Delta is exactly zero on rows without an evaluation, and not on the others."""
     net, data = model("x0"), batch(s_equals_t=False)
-    delta = evaluation_direction(net, averaged_copy(net), data.x0, data)
+    delta = evaluation_direction(tiny.networks(net, averaged_copy(net)), data.x0, data)
 
     assert (delta[0] == 0).all()
     assert (delta[1:].flatten(1).norm(dim=1) > 0).all()
@@ -106,7 +108,7 @@ def test_the_evaluation_sends_no_gradient_through_itself() -> None:
     """The target is constant: the gradient of the loss at s < t flows through xhat0 alone."""
     net, data = model("x0"), batch(s_equals_t=False)
     average = averaged_copy(net)
-    self_e(net, average, data).loss.backward()
+    SelfE().loss(tiny.networks(net, average), data).loss.backward()
 
     assert all(parameter.grad is None for parameter in average.parameters())
     assert any(parameter.grad is not None for parameter in net.parameters())

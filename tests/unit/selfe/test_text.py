@@ -3,14 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfe.text import NULL, NUM_SPECIAL, PAD, UNKNOWN, TextEncoder, Tokeniser, null_tokens
+from selfe.text import NULL, NUM_SPECIAL, PAD, UNKNOWN, TextEncoder, Tokeniser
 from tests.unit.selfe import tiny
-
-CONFIG = tiny.config().text
 
 
 def numbers(prompt: str) -> list[int]:
-    return [int(n) for n in Tokeniser(CONFIG)([prompt])[0] if n != PAD]
+    return [int(n) for n in Tokeniser(tiny.TEXT)([prompt]).tokens[0] if n != PAD]
 
 
 def token(phrase: str) -> int:
@@ -41,28 +39,28 @@ def test_order_is_kept_and_silent_words_are_dropped() -> None:
 def test_unknown_words_are_marked_and_named() -> None:
     """A word outside the vocabulary becomes UNKNOWN and is reported."""
     assert numbers("a zorse and a cat") == [UNKNOWN, token("cat")]
-    assert Tokeniser(CONFIG).unknown_words("a zorse and a cat") == ["zorse"]
+    assert Tokeniser(tiny.TEXT).unknown_words("a zorse and a cat") == ["zorse"]
 
 
 def test_the_empty_prompt_is_the_null_prompt() -> None:
     """The prompt of no words is phi, the null prompt of guidance."""
-    tokens = Tokeniser(CONFIG)([""])
+    phi = Tokeniser(tiny.TEXT)([""])
 
     assert numbers("") == [NULL]
-    assert torch.equal(tokens, null_tokens(tokens))
+    assert phi.mask.tolist() == [[True, False, False, False]]
 
 
 def test_a_prompt_that_is_too_long_is_refused() -> None:
     """More tokens than the model reads is an error that says both numbers."""
     with pytest.raises(ValueError, match=r"5 tokens.*at most 4"):
-        Tokeniser(CONFIG)(["red red red red red"])
+        Tokeniser(tiny.TEXT)(["red red red red red"])
 
 
 def test_padding_does_not_enter_the_pooled_text() -> None:
     """The pooled vector is the mean over the real tokens only."""
     torch.manual_seed(0)
-    encoder = TextEncoder(CONFIG).eval()
-    tokens = Tokeniser(CONFIG)(["red dog"])
-    text, pooled = encoder(tokens)
+    encoder = TextEncoder(tiny.TEXT).eval()
+    tokens = Tokeniser(tiny.TEXT)(["red dog"])
+    text, pooled = encoder(tokens.tokens, tokens.mask)
 
     assert torch.allclose(pooled[0], text[0, :2].mean(dim=0), atol=1e-6)

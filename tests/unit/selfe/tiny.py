@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from selfe.condition import Condition
 from selfe.denoiser import DenoiserConfig
 from selfe.loop import step_generator
-from selfe.model import ModelConfig
+from selfe.model import ConditionalModel, ModelConfig
+from selfe.objectives.networks import Networks
 from selfe.parametrisation import Parametrisation
-from selfe.text import TextConfig
+from selfe.text import NULL, PAD, TextConfig
 from selfe.trainer import Captioned
 
 PHRASES = ("dog|dogs", "cat", "traffic light", "light", "red", "two", "left of")
+
+
+TEXT = TextConfig(phrases=PHRASES, silent=("a", "photo", "of", "and"), num_tokens=4, width=32, num_layers=1)
 
 
 def config(parametrisation: Parametrisation = "x0") -> ModelConfig:
@@ -26,19 +31,31 @@ def config(parametrisation: Parametrisation = "x0") -> ModelConfig:
             grid=(2, 2),
             modulation="shared",
         ),
-        text=TextConfig(
-            phrases=PHRASES, silent=("a", "photo", "of", "and"), num_tokens=4, width=32, num_layers=1
-        ),
+        text=TEXT,
         parametrisation=parametrisation,
     )
 
 
 class RandomLatents:
-    """Latents and captions that depend on the step only."""
+    """Latents and captions that depend on the step and the part only."""
 
-    def batch(self, step: int) -> Captioned:
-        generator = step_generator(0, step, purpose="test-data")
-        return Captioned(
-            torch.randn(8, 4, 64, generator=generator),
-            torch.randint(3, 3 + len(PHRASES), (8, 4), generator=generator),
-        )
+    def __init__(self, num_rows: int = 8) -> None:
+        self.num_rows = num_rows
+
+    @property
+    def null(self) -> Condition:
+        return condition(torch.tensor([[NULL, PAD, PAD, PAD]]))
+
+    def batch(self, step: int, part: int) -> Captioned:
+        generator = step_generator(0, step, purpose=f"test-data {part}")
+        latents = torch.randn(self.num_rows, 4, 64, generator=generator)
+        tokens = torch.randint(3, 3 + len(PHRASES), (self.num_rows, 4), generator=generator)
+        return Captioned(latents, condition(tokens), (2, 2))
+
+
+def condition(tokens: torch.Tensor) -> Condition:
+    return Condition(tokens, tokens != PAD)
+
+
+def networks(model: ConditionalModel, average: ConditionalModel) -> Networks:
+    return Networks(live=model, average=average, parametrisation=model.config.parametrisation)

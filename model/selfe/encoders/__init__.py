@@ -1,0 +1,1 @@
+"""What stands around the network: prompts -> conditions, pictures <-> latents."""

@@ -1,0 +1,10 @@
+"""The objectives by name."""
+
+from __future__ import annotations
+
+from selfe.objectives.flow_matching import FlowMatching
+from selfe.objectives.protocol import Objective
+from selfe.objectives.self_e import SelfE
+
+OBJECTIVES: dict[str, type[Objective]] = {objective.name: objective for objective in (FlowMatching, SelfE)}
+"""Name -> class; every one can be made without arguments, which gives its paper's choices at our scale."""
