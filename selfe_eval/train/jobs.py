@@ -9,7 +9,7 @@ import torch
 
 from selfe.loop import LoopEvent
 from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
-from selfe_eval.train.generators import PRESETS, train_generator
+from selfe_eval.train.bundled import PRESETS, train_bundled
 from selfe_eval.train.presets import TrainingJob
 
 
@@ -59,7 +59,7 @@ def _generator(job: TrainingJob, name: str) -> Path:
     coder = load_or_train_autoencoder(
         job.folder.parent / "openmoji-autoencoder", on_step=_step_reporter(job, "autoencoder")
     )
-    return train_generator(
+    return train_bundled(
         PRESETS[name],
         job.folder,
         coder,

@@ -15,17 +15,15 @@ from pathlib import Path
 import torch
 
 from selfe.autoencoder import Autoencoder
-from selfe.checkpoint import Checkpoint, save_checkpoint
 from selfe.denoiser import DenoiserConfig
-from selfe.loop import METRICS_FILE, STATE_FILE, LoopEvent, LoopOptions, train, training_seconds
+from selfe.loop import METRICS_FILE, STATE_FILE, LoopEvent, LoopOptions
 from selfe.model import ModelConfig
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
-from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerOptions, SSchedule
-from selfe.trainer import ModelTraining, Recipe
-from selfe_eval.generate.sample_grid import save_sample_grid
+from selfe.trainer import Recipe
+from selfe_eval.train.generator import GeneratorPlan, train_generator
 from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.vocabulary import text_config
 
@@ -41,7 +39,7 @@ GUIDANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratorPreset:
+class BundledPreset:
     """One bundled generator's training."""
 
     name: str
@@ -57,14 +55,14 @@ class GeneratorPreset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        GeneratorPreset(
+        BundledPreset(
             name="tiny-warm-start",
             objective=FlowMatching(),
             s_schedule="current",
             stop_at=WARM_START_STEPS,
         ),
-        GeneratorPreset(name="selfe-tiny", objective=SelfE(anneal_steps=ANNEAL_STEPS), s_schedule="next"),
-        GeneratorPreset(name="flow-tiny", objective=FlowMatching(), s_schedule="current"),
+        BundledPreset(name="selfe-tiny", objective=SelfE(anneal_steps=ANNEAL_STEPS), s_schedule="next"),
+        BundledPreset(name="flow-tiny", objective=FlowMatching(), s_schedule="current"),
     )
 }
 
@@ -98,8 +96,8 @@ def recipe(objective: Objective) -> Recipe:
     )
 
 
-def train_generator(
-    preset: GeneratorPreset,
+def train_bundled(
+    preset: BundledPreset,
     folder: Path,
     autoencoder: Autoencoder,
     *,
@@ -116,40 +114,17 @@ def train_generator(
         on_progress=on_encode,
     )
     _copy_warm_start(folder)
-    training = ModelTraining(network(), recipe(preset.objective), pool, device=device)
-
-    def checkpoint(step: int) -> Checkpoint:
-        record = {
-            "objective": preset.objective.name,
-            "steps": step,
-            "warm_start_steps": min(step, WARM_START_STEPS),
-            "batch_size": BATCH_SIZE,
-            "images_seen": step * BATCH_SIZE,
-            "distinct_scenes": NUM_SCENES,
-            "parameters": sum(p.numel() for p in training.model.parameters()),
-            "weights": "exponential moving average",
-            "seed": recipe(preset.objective).seed,
-            "seconds": round(training_seconds(folder)),
-            "device": str(device),
-            "threads": torch.get_num_threads(),
-        }
-        return Checkpoint(
-            name=preset.name,
-            suite=SUITE,
-            model=training.average,
-            autoencoder=autoencoder,
-            sampler=SamplerOptions(guidance=GUIDANCE, eta=1.0, s_schedule=preset.s_schedule),
-            training=record,
-            sha256="",
-        )
-
-    def on_sample(step: int) -> None:
-        save_sample_grid(AnyStepPipeline(checkpoint(step), device=device), folder / f"samples-{step:06d}.png")
-        save_checkpoint(folder / "checkpoint", checkpoint(step))
-
-    options = LoopOptions(num_steps=preset.stop_at, log_every=50, save_every=250, sample_every=500)
-    train(training, folder, options, on_step=on_step, on_sample=on_sample)
-    return folder / "checkpoint"
+    plan = GeneratorPlan(
+        name=preset.name,
+        suite=SUITE,
+        network=network(),
+        recipe=recipe(preset.objective),
+        loop=LoopOptions(num_steps=preset.stop_at, log_every=50, save_every=250, sample_every=500),
+        sampler=SamplerOptions(guidance=GUIDANCE, eta=1.0, s_schedule=preset.s_schedule),
+        batch_size=BATCH_SIZE,
+        data={"distinct_scenes": NUM_SCENES},
+    )
+    return train_generator(plan, pool, autoencoder, folder, device=device, on_step=on_step)
 
 
 def _copy_warm_start(folder: Path) -> None:

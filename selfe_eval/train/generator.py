@@ -1,0 +1,95 @@
+"""Train one any-step generator from a plan, with sample grids on the way, and export its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfe.autoencoder import Autoencoder
+from selfe.checkpoint import Checkpoint, save_checkpoint
+from selfe.loop import LoopEvent, LoopOptions, train, training_seconds
+from selfe.model import ModelConfig
+from selfe.objectives.protocol import describe
+from selfe.pipeline import AnyStepPipeline
+from selfe.sampler import SamplerOptions
+from selfe.trainer import LatentSource, ModelTraining, Recipe
+from selfe_eval.generate.sample_grid import save_sample_grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorPlan:
+    """What to train, and how the result is to be sampled."""
+
+    name: str
+    """Of the checkpoint."""
+    suite: str | None
+    """The suite whose prompts it is made for."""
+    network: ModelConfig
+    """Of the network."""
+    recipe: Recipe
+    """Of the training."""
+    loop: LoopOptions
+    """How long, and how often to write."""
+    sampler: SamplerOptions
+    """Defaults that the checkpoint brings."""
+    batch_size: int
+    """Rows of an optimiser step."""
+    data: Mapping[str, Any]
+    """What else the checkpoint's record says of the data; JSON types only."""
+
+
+def train_generator(
+    plan: GeneratorPlan,
+    source: LatentSource,
+    autoencoder: Autoencoder,
+    folder: Path,
+    *,
+    device: torch.device,
+    on_step: Callable[[LoopEvent], None],
+) -> Path:
+    """Train (or resume) in ``folder`` and keep the newest checkpoint in ``folder / "checkpoint"``.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    training = ModelTraining(plan.network, plan.recipe, source, device=device)
+
+    def checkpoint(step: int) -> Checkpoint:
+        return Checkpoint(
+            name=plan.name,
+            suite=plan.suite,
+            model=training.average,
+            autoencoder=autoencoder,
+            sampler=plan.sampler,
+            training=_record(plan, training, step, folder),
+            sha256="",
+        )
+
+    def on_sample(step: int) -> None:
+        save_sample_grid(AnyStepPipeline(checkpoint(step), device=device), folder / f"samples-{step:06d}.png")
+        save_checkpoint(folder / "checkpoint", checkpoint(step))
+
+    train(training, folder, plan.loop, on_step=on_step, on_sample=on_sample)
+    return folder / "checkpoint"
+
+
+def _record(plan: GeneratorPlan, training: ModelTraining, step: int, folder: Path) -> dict[str, Any]:
+    return {
+        "objective": plan.recipe.objective.name,
+        "objective_options": describe(plan.recipe.objective),
+        "steps": step,
+        "warm_start_steps": min(step, plan.recipe.warm_start_steps),
+        "batch_size": plan.batch_size,
+        "images_seen": step * plan.batch_size,
+        "parameters": sum(p.numel() for p in training.model.parameters()),
+        "weights": "exponential moving average",
+        "seed": plan.recipe.seed,
+        "seconds": round(training_seconds(folder)),
+        "device": str(training.device),
+        "threads": torch.get_num_threads(),
+        **plan.data,
+    }

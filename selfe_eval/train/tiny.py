@@ -1,0 +1,139 @@
+"""Preset ``tiny``: any objective on the openmoji world, with the bundled autoencoder, in minutes to hours.
+
+What `ablate` compares: the same network, data, order of batches and optimiser for every objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from selfe.presets import smoke, tiny
+
+from selfe.checkpoint import load_checkpoint
+from selfe.loop import LoopEvent, LoopOptions
+from selfe.objectives.flow_matching import FlowMatching
+from selfe.objectives.protocol import Objective
+from selfe.objectives.self_e import SelfE
+from selfe.sampler import SamplerOptions
+from selfe.trainer import Recipe
+from selfe_eval.resources import checkpoints_dir
+from selfe_eval.train.bundled import GUIDANCE, SUITE
+from selfe_eval.train.generator import GeneratorPlan, train_generator
+from selfe_eval.train.latents import Draw, load_pool
+from selfe_eval.train.vocabulary import text_config
+
+AUTOENCODER_OF = "selfe-tiny"
+"""The bundled checkpoint whose autoencoder is used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyTraining:
+    """One training on the openmoji world."""
+
+    name: str
+    """Of the checkpoint."""
+    objective: Objective
+    """What is minimised, after the warm start."""
+    num_steps: int = 10_000
+    """Optimiser steps."""
+    warm_start_steps: int = 0
+    """First steps trained with flow matching, whatever the objective."""
+    batch_size: int = 64
+    """Rows of an optimiser step."""
+    micro_batches: int = 1
+    """Parts into which a batch is cut; divides ``batch_size``."""
+    num_scenes: int = 81_920
+    """Distinct scenes."""
+    seed: int = 0
+    """Of the initial weights and of every step."""
+    is_smoke: bool = False
+    """Whether the network is the smallest one, to see that everything runs."""
+
+
+SMOKE = {"num_steps": 20, "batch_size": 8, "num_scenes": 64}
+"""Sizes of a training that only shows that everything runs."""
+
+
+def default_sampler(objective: Objective) -> SamplerOptions:
+    """How a model of an objective is meant to be sampled, at the guidance of the bundled models.
+
+    Flow matching has only seen s = t. Self-E re-noises with eta = 1 (appendix S.2). The others learn a jump from t to s, so
+    they jump there without fresh noise, also in one step.
+    """
+    if isinstance(objective, FlowMatching):
+        return SamplerOptions(guidance=GUIDANCE, s_schedule="current")
+    if isinstance(objective, SelfE):
+        return SamplerOptions(guidance=GUIDANCE)
+    return SamplerOptions(guidance=GUIDANCE, eta=0.0, one_step_s=0.0)
+
+
+def train_tiny(
+    training: TinyTraining,
+    folder: Path,
+    *,
+    device: str,
+    on_phase: Callable[[str, int, int, dict[str, float]], None],
+) -> Path:
+    """Train (or resume) in ``folder``; encoded scenes are kept beside it, for other trainings too.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        ValueError: the batch cannot be cut as asked.
+    """
+    rows, rest = divmod(training.batch_size, training.micro_batches)
+    if rest or rows % training.objective.rows_per_caption:
+        raise ValueError(
+            f"A batch of {training.batch_size} rows in {training.micro_batches} parts does not come out in whole groups of "
+            f"{training.objective.rows_per_caption} rows, as {training.objective.name} needs them."
+        )
+    autoencoder = load_checkpoint(checkpoints_dir() / AUTOENCODER_OF).autoencoder
+    pool = load_pool(
+        autoencoder,
+        folder.parent / "latents",
+        num_scenes=training.num_scenes,
+        draw=Draw(
+            num_rows=rows,
+            seed=3,
+            rows_per_caption=training.objective.rows_per_caption,
+            with_fake=training.objective.needs_fake_prompts,
+        ),
+        on_progress=lambda done, total: on_phase("encoding scenes", done, total, {}),
+    )
+
+    def on_step(event: LoopEvent) -> None:
+        on_phase(training.name, event.step, event.num_steps, event.metrics)
+
+    return train_generator(
+        tiny_plan(training), pool, autoencoder, folder, device=torch.device(device), on_step=on_step
+    )
+
+
+def tiny_plan(training: TinyTraining) -> GeneratorPlan:
+    """Network, recipe and sampler of a training on the openmoji world."""
+    steps = training.num_steps
+    network = smoke(text_config()) if training.is_smoke else tiny(text_config())
+    return GeneratorPlan(
+        name=training.name,
+        suite=SUITE,
+        network=network,
+        recipe=Recipe(
+            objective=training.objective,
+            num_steps=steps,
+            warm_start_steps=training.warm_start_steps,
+            micro_batches=training.micro_batches,
+            warmup_steps=min(300, max(1, steps // 10)),
+            ema_decay=0.999,
+            seed=training.seed,
+        ),
+        loop=LoopOptions(
+            num_steps=steps, log_every=min(50, steps), save_every=250, sample_every=max(500, steps // 5)
+        ),
+        sampler=default_sampler(training.objective),
+        batch_size=training.batch_size,
+        data={"distinct_scenes": training.num_scenes},
+    )
