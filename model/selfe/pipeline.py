@@ -7,6 +7,7 @@ images = pipeline(["a photo of a red car"], seeds=[7], num_steps=2)      # uint8
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,8 +18,11 @@ from selfe.checkpoint import Checkpoint, load_checkpoint
 from selfe.condition import Condition, concatenate
 from selfe.model import ModelConfig
 from selfe.parametrisation import predicted_clean
-from selfe.sampler import CleanFunction, SamplerOptions, guided, sample
+from selfe.sampler import CleanFunction, SamplerError, SamplerOptions, guided, sample
 from selfe.text import TextConfig, Tokeniser
+
+PIXELS_PER_TOKEN = 16
+"""A token is 2 x 2 latents, and a latent stands for 8 x 8 pixels."""
 
 
 class AnyStepPipeline:
@@ -29,7 +33,7 @@ class AnyStepPipeline:
         self.device = torch.device(device)
         self.sampler = checkpoint.sampler
         self._read = prompt_reader(checkpoint.model.config)
-        self._grid = checkpoint.model.config.denoiser.grid
+        self.grid = checkpoint.model.config.denoiser.grid
 
     @classmethod
     def load(cls, folder: str | Path, *, device: torch.device | str = "cpu") -> AnyStepPipeline:
@@ -56,52 +60,66 @@ class AnyStepPipeline:
         seeds: Sequence[int],
         num_steps: int,
         options: SamplerOptions | None = None,
+        *,
+        grid: tuple[int, int] | None = None,
     ) -> Tensor:
         """One picture for each prompt and its seed: uint8 (B, 3, H, W), RGB.
 
+        Args:
+            prompts: The texts.
+            seeds: One for each prompt, of its noise.
+            num_steps: N.
+            options: How to sample; None: the checkpoint's own way.
+            grid: Rows and columns of image tokens, 16 pixels each; None: the checkpoint's own. Any grid runs, and the warp
+                follows it; the pictures are as good as the training on such sizes was.
+
         Raises:
-            ValueError: prompts and seeds differ in number, a prompt is too long, or num_steps < 1.
+            SamplerError: the options do not fit the step count, or num_steps or the grid is less than 1.
+            ValueError: prompts and seeds differ in number, or a prompt is too long.
         """
         if len(prompts) != len(seeds):
             raise ValueError(
                 f"Expected one seed for each prompt, found {len(prompts)} prompts and {len(seeds)} seeds."
             )
         options = options or self.sampler
-        c, phi = (self._read(texts).to(self.device) for texts in (list(prompts), [""]))
-        rows, columns = self._grid
+        rows, columns = grid = grid or self.grid
+        if min(grid) < 1:
+            raise SamplerError(f"A grid has at least one row and one column of tokens; got {grid}.")
+        c, negative = (
+            self._read(texts).to(self.device) for texts in (list(prompts), [options.negative_prompt])
+        )
         with torch.autocast(self.device.type, torch.bfloat16):
             latents = sample(
-                self._clean_function(c, phi, options.guidance),
+                self._clean_function(c, negative, options, grid),
                 generators=[torch.Generator().manual_seed(seed) for seed in seeds],
                 shape=(rows * columns, self.checkpoint.model.config.denoiser.token_dims),
                 num_steps=num_steps,
-                mu=self.checkpoint.model.config.mu(),
+                mu=self.checkpoint.model.config.mu(grid),
                 options=options,
                 device=self.device,
             )
             images = self.checkpoint.autoencoder.decode(unpatchify(latents, 2 * rows, 2 * columns))
         return to_uint8(images)
 
-    def _clean_function(self, c: Condition, phi: Condition, omega: float) -> CleanFunction:
+    def _clean_function(
+        self, c: Condition, negative: Condition, options: SamplerOptions, grid: tuple[int, int]
+    ) -> CleanFunction:
         model = self.checkpoint.model
         kind = model.config.parametrisation
 
-        def conditional(x_t: Tensor, t: float, s: float) -> Tensor:
+        def predict(x_t: Tensor, t: float, s: float, prompts: Condition) -> Tensor:
             times = _filled(x_t, t)
-            return predicted_clean(model(x_t, times, _filled(x_t, s), c), x_t, times, kind)
+            return predicted_clean(model(x_t, times, _filled(x_t, s), prompts, grid), x_t, times, kind)
 
-        with_null = concatenate([c, phi.repeated(len(c.tokens))])
+        if options.guidance == 1.0:
+            return partial(predict, prompts=c)
+        with_negative = concatenate([c, negative.repeated(len(c.tokens))])
 
         def both(x_t: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:
-            doubled = torch.cat([x_t, x_t])
-            times = _filled(doubled, t)
-            clean = predicted_clean(
-                model(doubled, times, _filled(doubled, s), with_null), doubled, times, kind
-            )
-            first, second = clean.chunk(2)
+            first, second = predict(torch.cat([x_t, x_t]), t, s, with_negative).chunk(2)
             return first, second
 
-        return conditional if omega == 1.0 else guided(both, omega)
+        return guided(both, options.guidance, options.guidance_norm)
 
 
 def prompt_reader(config: ModelConfig) -> Tokeniser:
