@@ -161,7 +161,9 @@ class ModelTraining:
         since_start = max(0, step - recipe.warm_start_steps)
         mu = self.model.config.mu(data.grid)
         times = objective.times(rows, mu=mu, step=since_start, generator=generator)
-        dropped = torch.rand(rows, generator=generator) < recipe.caption_drop
+        group = objective.rows_per_caption
+        dropped = torch.rand(rows // group, generator=generator) < recipe.caption_drop
+        dropped = dropped.repeat_interleave(group)  # rows that share a caption lose it together
         eps = torch.randn(data.latents.shape, generator=generator)
         fresh = torch.randn(data.latents.shape, generator=generator)
         null = self.source.null
@@ -175,6 +177,7 @@ class ModelTraining:
             c_fake=None if data.c_fake is None else data.c_fake.to(device),
             dropped=dropped.to(device),
             fresh_noise=fresh.to(device),
+            mu=mu,
             step=since_start,
         )
         return batch, data.grid

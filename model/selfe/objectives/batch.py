@@ -31,6 +31,8 @@ class TrainingBatch:
     """bool (B,): rows whose caption was dropped."""
     fresh_noise: Tensor
     """A second noise (B, L, D), independent of eps."""
+    mu: float = 0.0
+    """Mean shift of the batch's grid, with which its times were drawn."""
     step: int = 0
     """Optimiser steps since this objective took over (after the warm start), from 0."""
 

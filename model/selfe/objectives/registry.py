@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from selfe.objectives.flow_matching import FlowMatching
+from selfe.objectives.imm import IMM
+from selfe.objectives.meanflow import MeanFlow
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
+from selfe.objectives.shortcut import Shortcut
 
-OBJECTIVES: dict[str, type[Objective]] = {objective.name: objective for objective in (FlowMatching, SelfE)}
+OBJECTIVES: dict[str, type[Objective]] = {
+    objective.name: objective for objective in (FlowMatching, SelfE, IMM, MeanFlow, Shortcut)
+}
 """Name -> class; every one can be made without arguments, which gives its paper's choices at our scale."""
