@@ -17,7 +17,11 @@ from selfe.embeddings import rotate
 
 
 class QKNorm(nn.Module):
-    """RMS norm over the head size with a learned scale; the scale is cast so that bfloat16 keeps its fused kernel."""
+    """RMS norm over the head size with a learned scale, in the dtype of its input.
+
+    The scale is cast, and autocast stepped out of: a float32 scale misses the fused bfloat16 kernel, and on CUDA autocast
+    itself would compute ``rms_norm`` in float32 and hand the attention float32 queries and keys to cast back.
+    """
 
     def __init__(self, head_size: int) -> None:
         super().__init__()
@@ -25,7 +29,8 @@ class QKNorm(nn.Module):
 
     def forward(self, x_BHLK: Tensor) -> Tensor:
         """(B, H, L, K) -> the same shape and dtype."""
-        return F.rms_norm(x_BHLK, self.scale.shape, self.scale.to(x_BHLK.dtype), eps=1e-6)
+        with torch.autocast(x_BHLK.device.type, enabled=False):
+            return F.rms_norm(x_BHLK, self.scale.shape, self.scale.to(x_BHLK.dtype), eps=1e-6)
 
 
 def modulate(x_BLD: Tensor, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:
@@ -41,15 +46,17 @@ def split_heads(qkv_BLX: Tensor, num_heads: int) -> tuple[Tensor, Tensor, Tensor
     return q, k, v
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, rotary: Tensor) -> Tensor:
-    """Joint attention over all tokens: (B, H, L, K) each -> (B, L, D)."""
+def attend(q: Tensor, k: Tensor, v: Tensor, rotary: Tensor, keys_B11L: Tensor | None = None) -> Tensor:
+    """Joint attention over all tokens, or over those that are true in ``keys_B11L``: (B, H, L, K) each -> (B, L, D)."""
     q, k = rotate(q, rotary), rotate(k, rotary)
     if q.device.type == "cpu" and q.shape[2] <= 64:
         # The fused CPU kernel tiles for long sequences: at 22 tokens its backward pass alone cost a quarter of a step.
-        scores = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1, dtype=q.dtype)
-        out = scores @ v
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        if keys_B11L is not None:
+            scores = scores.masked_fill(~keys_B11L, -torch.inf)
+        out = torch.softmax(scores, dim=-1, dtype=q.dtype) @ v
     else:
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys_B11L)
     return out.transpose(1, 2).flatten(2)
 
 
@@ -85,15 +92,19 @@ class DoubleStreamBlock(nn.Module):
         self.text = Stream(width, num_heads)
 
     def forward(
-        self, image_BID: Tensor, text_BTD: Tensor, modulation: tuple[Tensor, ...], rotary: Tensor
+        self,
+        image_BID: Tensor,
+        text_BTD: Tensor,
+        modulation: tuple[Tensor, ...],
+        rotary: Tensor,
+        keys_B11L: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(image, text) -> (image, text), shapes unchanged; ``modulation`` is 12 tensors (B, D)."""
         of_image, of_text = modulation[:6], modulation[6:]
         q_i, k_i, v_i = self.image.queries_keys_values(modulate(image_BID, of_image[0], of_image[1]))
         q_t, k_t, v_t = self.text.queries_keys_values(modulate(text_BTD, of_text[0], of_text[1]))
-        attended = attend(
-            torch.cat([q_t, q_i], dim=2), torch.cat([k_t, k_i], dim=2), torch.cat([v_t, v_i], dim=2), rotary
-        )
+        q, k, v = (torch.cat(pair, dim=2) for pair in ((q_t, q_i), (k_t, k_i), (v_t, v_i)))
+        attended = attend(q, k, v, rotary, keys_B11L)
         num_text = text_BTD.shape[1]
         image_BID = _finish_stream(self.image, image_BID, attended[:, num_text:], of_image)
         text_BTD = _finish_stream(self.text, text_BTD, attended[:, :num_text], of_text)
@@ -121,13 +132,19 @@ class SingleStreamBlock(nn.Module):
         self.key_norm = QKNorm(width // num_heads)
         self.outputs = nn.Linear(5 * width, width)
 
-    def forward(self, x_BLD: Tensor, modulation: tuple[Tensor, ...], rotary: Tensor) -> Tensor:
+    def forward(
+        self,
+        x_BLD: Tensor,
+        modulation: tuple[Tensor, ...],
+        rotary: Tensor,
+        keys_B11L: Tensor | None = None,
+    ) -> Tensor:
         """(B, L, D) -> the same shape; ``modulation`` is 3 tensors (B, D)."""
         shift, scale, gate = modulation
         qkv, hidden = self.inputs(modulate(x_BLD, shift, scale)).split(
             [3 * self.width, 4 * self.width], dim=-1
         )
         q, k, v = split_heads(qkv, self.num_heads)
-        attended = attend(self.query_norm(q), self.key_norm(k), v, rotary)
+        attended = attend(self.query_norm(q), self.key_norm(k), v, rotary, keys_B11L)
         joined = torch.cat([attended, F.gelu(hidden, approximate="tanh")], dim=-1)
         return torch.addcmul(x_BLD, gate[:, None], self.outputs(joined))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from selfe.blocks import DoubleStreamBlock, SingleStreamBlock, modulate
 from selfe.embeddings import NUM_FREQUENCIES, TwoLayer, rotary_table, sinusoid, token_positions
@@ -41,6 +42,8 @@ class DenoiserConfig:
     """P: 16 latent channels x 2 x 2."""
     modulation: Literal["per_block", "shared"] = "per_block"
     """One modulation map for each block (FLUX, the paper), or one for all with a learned offset for each block."""
+    mask_text: bool = False
+    """Whether padded text tokens are left out of the attention. FLUX attends to them; the paper does not say."""
 
     def __post_init__(self) -> None:
         head_size = self.width // self.num_heads
@@ -102,6 +105,8 @@ class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpoint_blocks = False
+        """Whether the backward pass computes each block again instead of keeping what happened inside it."""
         width = config.width
         self.image_in = nn.Linear(config.token_dims, width)
         self.text_in = nn.Linear(config.text_width, width)
@@ -131,19 +136,30 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """Noisy tokens (B, I, P), times (B,) and text -> output (B, I, P); I = rows * columns of ``grid``."""
         rows, columns = grid or self.config.grid
-        rotary = _rotary(text.tokens.shape[1], rows, columns, self.config.rope_dims).to(x_t.device)
+        rotary = _rotary(text.tokens.shape[1], rows, columns, self.config.rope_dims, x_t.device)
+        keys = _attended_keys(text.mask, rows * columns) if self.config.mask_text else None
         e = self.embed_t(sinusoid(t)) + self.embed_gap(sinusoid(t - s)) + self.embed_pooled(text.pooled)
         modulations = self.modulation(e)
         image, text_tokens = self.image_in(x_t), self.text_in(text.tokens)
         num_double = self.config.num_double
         for block, modulation in zip(self.double_blocks, modulations[:num_double], strict=True):
-            image, text_tokens = block(image, text_tokens, modulation, rotary)
+            image, text_tokens = self._run(block, image, text_tokens, modulation, rotary, keys)
         joint = torch.cat([text_tokens, image], dim=1)
         for block, modulation in zip(self.single_blocks, modulations[num_double:], strict=True):
-            joint = block(joint, modulation, rotary)
+            joint = self._run(block, joint, modulation, rotary, keys)
         shift, scale = self.final_modulation(F.silu(e)).chunk(2, dim=-1)
         out: Tensor = self.image_out(modulate(joint[:, text_tokens.shape[1] :], shift, scale))
         return out
+
+    def _run(self, block: nn.Module, *arguments: Any) -> Any:
+        if self.checkpoint_blocks and torch.is_grad_enabled():
+            return checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return block(*arguments)
+
+
+def _attended_keys(mask_BT: Tensor, num_image: int) -> Tensor:
+    image_BI = mask_BT.new_ones(len(mask_BT), num_image)
+    return torch.cat([mask_BT, image_BI], dim=1)[:, None, None]
 
 
 def _zero_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
@@ -153,7 +169,10 @@ def _zero_linear(num_inputs: int, num_outputs: int) -> nn.Linear:
     return linear
 
 
-@lru_cache(maxsize=16)
-def _rotary(num_text: int, rows: int, columns: int, dims: tuple[int, int, int]) -> Tensor:
+@lru_cache(maxsize=64)
+def _rotary(
+    num_text: int, rows: int, columns: int, dims: tuple[int, int, int], device: torch.device
+) -> Tensor:
+    """Made once for a size and a device: a table copied in every call would hold up a GPU."""
     with torch.inference_mode(mode=False):  # a table first made while sampling must serve training too
-        return rotary_table(token_positions(num_text, rows, columns), dims)
+        return rotary_table(token_positions(num_text, rows, columns), dims).to(device)

@@ -65,3 +65,22 @@ class ConditionalModel(nn.Module):
             tokens, pooled = c.tokens, c.pooled
         out: Tensor = self.denoiser(x_t, t, s, TextFeatures(tokens, c.mask, pooled), grid)
         return out
+
+
+def checkpoint_activations(model: ConditionalModel) -> None:
+    """Keep only the blocks' inputs for the backward pass, which computes the rest again: less memory, more time.
+
+    Gradients stay what they are. Passes without gradients, and autocast, are as before.
+    """
+    model.denoiser.checkpoint_blocks = True
+
+
+def compiled(model: ConditionalModel) -> ConditionalModel:
+    """Compile the model's blocks in place and return it; names of weights stay, and a copy of it is not compiled.
+
+    Each kind of block is compiled once for every mode it runs in (with and without gradients, frozen weights), for all
+    batch sizes and grids: a size that was compiled for alone would be compiled again when the batch or bucket changes.
+    """
+    for block in (*model.denoiser.double_blocks, *model.denoiser.single_blocks):
+        block.compile(dynamic=True)
+    return model
