@@ -8,9 +8,12 @@ from pathlib import Path
 import torch
 
 from selfe.loop import LoopEvent
+from selfe.objectives.self_e import SelfE
 from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
 from selfe_eval.train.bundled import PRESETS, train_bundled
+from selfe_eval.train.objectives import objective_from
 from selfe_eval.train.presets import TrainingJob
+from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
 
 
 def autoencoder(job: TrainingJob) -> Path:
@@ -53,6 +56,23 @@ def clip(job: TrainingJob) -> Path:
     return train(
         ClipPreset(), job.folder, threads=torch.get_num_threads(), progress=_metrics_reporter(job, "clip")
     )
+
+
+def tiny(job: TrainingJob) -> Path:
+    """Preset ``tiny``."""
+    chosen = job.options
+    sizes = SMOKE if chosen.smoke else Sizes()
+    training = TinyTraining(
+        name=job.folder.name,
+        objective=objective_from(chosen.objective or SelfE.name),
+        num_steps=chosen.iterations or sizes.num_steps,
+        batch_size=chosen.batch_size or sizes.batch_size,
+        num_scenes=sizes.num_scenes,
+        micro_batches=chosen.micro_batches or 1,
+        seed=chosen.seed or 0,
+        is_smoke=chosen.smoke,
+    )
+    return train_tiny(training, job.folder, device=job.device, on_phase=job.on_phase)
 
 
 def _generator(job: TrainingJob, name: str) -> Path:

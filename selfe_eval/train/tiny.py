@@ -53,7 +53,19 @@ class TinyTraining:
     """Whether the network is the smallest one, to see that everything runs."""
 
 
-SMOKE = {"num_steps": 20, "batch_size": 8, "num_scenes": 64}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much a training sees where the caller does not say."""
+
+    num_steps: int = 10_000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Rows of an optimiser step."""
+    num_scenes: int = 81_920
+    """Distinct scenes."""
+
+
+SMOKE = Sizes(num_steps=20, batch_size=8, num_scenes=64)
 """Sizes of a training that only shows that everything runs."""
 
 

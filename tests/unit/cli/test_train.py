@@ -8,7 +8,8 @@ from typer.testing import CliRunner, Result
 
 from selfe_eval.cli.train import train
 from selfe_eval.errors import UsageError
-from selfe_eval.train.presets import PRESETS, PresetEntry
+from selfe_eval.train.options import TrainOptions
+from selfe_eval.train.presets import PRESETS, PresetEntry, folder_name
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -45,3 +46,32 @@ def test_an_interrupt_names_the_way_on(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(PRESETS, "stopped", entry)
     with pytest.raises(KeyboardInterrupt, match=r"Go on with: selfe-eval train stopped --out '.*my runs'"):
         train("stopped", out=tmp_path / "my runs", device="cpu", threads=0)
+
+
+def test_a_preset_refuses_options_that_mean_nothing_to_it(tmp_path: Path) -> None:
+    """A bundled preset has a fixed recipe: options are refused by name, before any computation."""
+    refused = invoke("selfe-tiny", "--objective", "imm", "--smoke", "--out", tmp_path / "runs")
+
+    assert isinstance(refused.exception, UsageError)
+    assert "does not take --objective, --smoke" in str(refused.exception)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_folder_is_named_by_preset_and_objective() -> None:
+    """Two objectives of one preset do not share a folder, and no text of an option can leave it."""
+    assert folder_name("tiny", TrainOptions()) == "tiny"
+    assert (
+        folder_name("tiny", TrainOptions(objective="self_e:target=eq16,k=0.5"))
+        == "tiny-self_e-target-eq16-k-0.5"
+    )
+    assert folder_name("tiny", TrainOptions(objective="../x", smoke=True)) == "tiny-..-x-smoke"
+    assert folder_name("tiny", TrainOptions(name="mine", smoke=True)) == "mine"
+    with pytest.raises(UsageError, match=r"--name \.\./x"):
+        TrainOptions(name="../x")
+
+
+def test_the_chosen_options_are_the_arguments_that_choose_them() -> None:
+    """Arguments of an interrupted command name what was chosen and nothing else."""
+    options = TrainOptions(objective="imm", iterations=7, smoke=True)
+
+    assert options.arguments() == ["--objective", "imm", "--iterations", "7", "--smoke"]
