@@ -11,6 +11,7 @@ import typer
 from selfe_eval.cli import options
 from selfe_eval.cli.terminal import stage_progress, talk
 from selfe_eval.errors import VerdictError
+from selfe_eval.generate.overrides import SamplerOverrides
 
 if TYPE_CHECKING:
     from selfe_eval.report.summary import Summary
@@ -42,8 +43,12 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
     color_mode: options.ColorModeName = "deterministic",
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
+    guidance_norm: options.GuidanceNorm = None,
+    negative_prompt: options.NegativePrompt = None,
     eta: options.Eta = None,
+    noise_rule: options.NoiseRule = None,
     s_schedule: options.SSchedule = None,
+    warp: options.Warp = None,
     out: options.Out = None,
     device: options.Device = "auto",
     batch_size: options.BatchSize = 64,
@@ -78,9 +83,15 @@ def geneval(  # noqa: PLR0913 - the parameters are the options
             color_mode=color_mode,
         ),
         seed=seed,
-        guidance=guidance,
-        eta=eta,
-        s_schedule=s_schedule,
+        sampler=SamplerOverrides(
+            guidance=guidance,
+            guidance_norm=guidance_norm,
+            negative_prompt=negative_prompt,
+            eta=eta,
+            noise_rule=noise_rule,
+            s_schedule=s_schedule,
+            warp=warp,
+        ),
         device=device,
         batch_size=batch_size,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfe_eval.errors import UsageError, unknown_name
+from selfe_eval.generate import overrides
 from selfe_eval.runs.judge import ColorMode, JudgeOptions
 
 if TYPE_CHECKING:
@@ -60,9 +61,29 @@ ColorModeName = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the run; the seed of each image follows from it.")]
 Guidance = Annotated[float | None, typer.Option(help="Guidance scale; by default the checkpoint's.")]
+GuidanceNorm = Annotated[
+    overrides.GuidanceNorm | None,
+    typer.Option(
+        help="What guidance keeps of a picture: its energy (sample), that of its middling part, nothing."
+    ),
+]
+NegativePrompt = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="What guidance leads away from, instead of the null prompt."),
+]
 Eta = Annotated[float | None, typer.Option(help="Fresh noise a step, 0 to 1; by default the checkpoint's.")]
+NoiseRule = Annotated[
+    overrides.NoiseRule | None, typer.Option(help="How much noise eta stands for; as above.")
+]
 SSchedule = Annotated[
-    str | None, typer.Option(metavar="next|current|FLOAT", help="Second time of a step; as above.")
+    str | None,
+    typer.Option(
+        metavar="next|current|FLOAT|LIST",
+        help="Second time of a step; as above. A list, as in 0.8,0.5,0, has one for each step.",
+    ),
+]
+Warp = Annotated[
+    float | None, typer.Option(help="Shift of the times towards noise, 0: none; by default the model's own.")
 ]
 Out = Annotated[
     Path | None, typer.Option(help="Run folder. By default in results/runs, named after what was asked.")
@@ -146,12 +167,8 @@ class Request:
     """Which detector and colour model, with which files."""
     seed: int
     """The run seed."""
-    guidance: float | None
-    """Override of the checkpoint's guidance scale."""
-    eta: float | None
-    """Override of the checkpoint's eta."""
-    s_schedule: str | None
-    """Override of the checkpoint's s schedule."""
+    sampler: overrides.SamplerOverrides
+    """Changes to the checkpoint's sampler."""
     device: str
     """Where to compute."""
     batch_size: int
@@ -165,11 +182,10 @@ def checkpoint_job(request: Request) -> CheckpointJob:
         UsageError: for the first thing that is wrong.
     """
     from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
-    from selfe_eval.generate.overrides import SamplerOverrides
     from selfe_eval.pipeline.geneval import CheckpointJob
 
     steps = parse_steps(request.steps)
-    overrides = SamplerOverrides(guidance=request.guidance, eta=request.eta, s_schedule=request.s_schedule)
+    request.sampler.refuse_other_step_counts(steps)
     judge = request.judge.options()
     checkpoint = find_checkpoint(request.ckpt)
     suite = asked_suite(request.suite or checkpoint.suite or "geneval", request.prompts)
@@ -182,7 +198,7 @@ def checkpoint_job(request: Request) -> CheckpointJob:
         images_per_prompt=request.images_per_prompt,
         limit=request.limit,
         seed=request.seed,
-        overrides=overrides,
+        overrides=request.sampler,
         detector=detector,
         judge=judge,
         device=request.device,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from selfe.pipeline import AnyStepPipeline
+from selfe.pipeline import PIXELS_PER_TOKEN, AnyStepPipeline
+from selfe.sampler import SamplerError, SamplerOptions
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.checkpoints import CheckpointFolder
-from selfe_eval.generate.selfe_checkpoint import load_pipeline
+from selfe_eval.generate.overrides import SamplerOverrides
+from selfe_eval.generate.selfe_checkpoint import changed_sampler, load_pipeline
 
 PROMPTS = (
     "a photo of a car",
@@ -30,49 +33,75 @@ PROMPTS = (
 STEP_COUNTS = (1, 2, 4, 8, 50)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSheet:
+    """What the picture shows."""
+
+    prompts: Sequence[str] = PROMPTS
+    """A row each."""
+    step_counts: Sequence[int] = STEP_COUNTS
+    """A column each."""
+    first_seed: int = 0
+    """Of the first prompt; the next ones count up."""
+    scale: int = 2
+    """Each picture is enlarged so many times, with hard pixels."""
+    size: tuple[int, int] | None = None
+    """Height and width of a picture before that, in pixels, multiples of 16; None: the checkpoint's own."""
+
+
 def draw_samples(
-    checkpoint: CheckpointFolder,
-    prompts: Sequence[str],
-    *,
-    step_counts: Sequence[int],
-    first_seed: int,
-    scale: int,
-    path: Path,
-    device: str,
-) -> dict[str, list[str]]:
-    """Write the grid of a checkpoint; seeds count up from ``first_seed`` with the prompts.
+    checkpoint: CheckpointFolder, sheet: SampleSheet, overrides: SamplerOverrides, *, path: Path, device: str
+) -> list[str]:
+    """Write the sheet of a checkpoint.
 
     Returns:
-        For each prompt with words the model has never seen, those words.
+        What the reader of the picture should know: words the model has never seen, a size that is not its own.
 
     Raises:
-        UsageError: the checkpoint's files do not fit together, or a prompt is too long for the model.
+        UsageError: the checkpoint's files do not fit together, a prompt is too long for the model, or these options do
+            not go together.
     """
     pipeline = load_pipeline(checkpoint, device)
+    options = changed_sampler(pipeline, overrides)
     try:
-        save_sample_grid(
-            pipeline, path, prompts=prompts, step_counts=step_counts, first_seed=first_seed, scale=scale
-        )
+        save_sample_grid(pipeline, path, sheet, options)
+    except SamplerError as error:
+        raise UsageError(f"{checkpoint.name} cannot draw so: {error}") from error
     except ValueError as error:
         raise UsageError(f"{error} Say it in fewer words.") from error
-    words = {prompt: pipeline.unknown_words(prompt) for prompt in prompts}
-    return {prompt: unknown for prompt, unknown in words.items() if unknown}
+    words = {prompt: pipeline.unknown_words(prompt) for prompt in [*sheet.prompts, options.negative_prompt]}
+    notes = [
+        f"the model has never seen {', '.join(unknown)!r} of {prompt!r}."
+        for prompt, unknown in words.items()
+        if unknown
+    ]
+    height, width = (PIXELS_PER_TOKEN * tokens for tokens in pipeline.grid)
+    if sheet.size not in {None, (height, width)}:
+        notes.append(f"the own size of {checkpoint.name} is {height}x{width} px; it may be bad at others.")
+    return notes
 
 
 def save_sample_grid(
     pipeline: AnyStepPipeline,
     path: Path,
-    *,
-    prompts: Sequence[str] = PROMPTS,
-    step_counts: Sequence[int] = STEP_COUNTS,
-    first_seed: int = 0,
-    scale: int = 2,
+    sheet: SampleSheet | None = None,
+    options: SamplerOptions | None = None,
 ) -> None:
-    """Write the grid as PNG, each picture enlarged ``scale`` times with hard pixels."""
-    seeds = [first_seed + number for number in range(len(prompts))]
-    columns = [pipeline(prompts, seeds, steps) for steps in step_counts]
-    grid = np.stack([column.permute(0, 2, 3, 1).cpu().numpy() for column in columns], axis=1)
-    rows, cols, height, width, _ = grid.shape
-    sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, cols * width, 3)
-    image = Image.fromarray(sheet)
-    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)
+    """Write a sheet as PNG, drawn with these sampler options or the checkpoint's own."""
+    sheet = sheet or SampleSheet()
+    seeds = [sheet.first_seed + number for number in range(len(sheet.prompts))]
+    grid = pipeline.grid if sheet.size is None else _token_grid(sheet.size)
+    columns = [
+        pipeline(sheet.prompts, seeds, steps, options, grid=grid).permute(0, 2, 3, 1).cpu().numpy()
+        for steps in sheet.step_counts
+    ]
+    pixels = np.stack(columns, axis=1)
+    rows, cols, height, width, _ = pixels.shape
+    image = Image.fromarray(pixels.transpose(0, 2, 1, 3, 4).reshape(rows * height, cols * width, 3))
+    size = (image.width * sheet.scale, image.height * sheet.scale)
+    image.resize(size, Image.Resampling.NEAREST).save(path)
+
+
+def _token_grid(size: tuple[int, int]) -> tuple[int, int]:
+    height, width = size
+    return height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN

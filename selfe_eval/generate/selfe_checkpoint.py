@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from selfe.checkpoint import CheckpointError
 from selfe.pipeline import AnyStepPipeline
+from selfe.sampler import SamplerError, SamplerOptions
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.checkpoints import CONFIG_FILE, CheckpointFolder
 from selfe_eval.generate.overrides import SamplerOverrides
@@ -23,7 +24,7 @@ class SelfeGenerator:
     def __init__(self, name: str, pipeline: AnyStepPipeline, overrides: SamplerOverrides) -> None:
         self.name = name
         self._pipeline = pipeline
-        self._options = replace(pipeline.sampler, **overrides.changes())
+        self._options = changed_sampler(pipeline, overrides)
 
     def nfe(self, num_steps: int) -> int:
         """Network evaluations for one image."""
@@ -33,10 +34,12 @@ class SelfeGenerator:
         """Draw one image for each prompt and its seed: (B, H, W, 3) uint8, RGB.
 
         Raises:
-            UsageError: a prompt is too long for the model.
+            UsageError: a prompt is too long for the model, or a list of second times does not fit the steps.
         """
         try:
             images = self._pipeline(prompts, seeds, num_steps, self._options)
+        except SamplerError as error:
+            raise UsageError(f"{self.name} cannot draw so: {error}") from error
         except ValueError as error:
             raise UsageError(f"{error} Say it in fewer words in the file of --prompts.") from error
         pixels: NDArray[np.uint8] = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
@@ -48,7 +51,10 @@ class SelfeGenerator:
         is_cuda = device.type == "cuda"
         return {
             "adapter": "selfe",
-            "sampler": asdict(self._options),
+            "sampler": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(self._options).items()
+            },
             "device": torch.cuda.get_device_name(device) if is_cuda else str(device),
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
@@ -64,6 +70,20 @@ def load_selfe_generator(
         UsageError: its files do not fit together.
     """
     return SelfeGenerator(checkpoint.name, load_pipeline(checkpoint, device), overrides)
+
+
+def changed_sampler(pipeline: AnyStepPipeline, overrides: SamplerOverrides) -> SamplerOptions:
+    """The checkpoint's own sampler options with the caller's changes.
+
+    Raises:
+        UsageError: they do not fit together.
+    """
+    try:
+        return replace(pipeline.sampler, **overrides.changes())
+    except SamplerError as error:
+        raise UsageError(
+            f"With the options of {pipeline.checkpoint.name} unless you say another: {error}"
+        ) from error
 
 
 def load_pipeline(checkpoint: CheckpointFolder, device: str = "cpu") -> AnyStepPipeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from selfe_eval.devices import resolve_device
@@ -67,9 +67,7 @@ class CheckpointJob:
             images_per_prompt=self.images_per_prompt,
             limit=self.limit,
             seed=self.seed,
-            guidance=self.overrides.guidance,
-            eta=self.overrides.eta,
-            s_schedule=self.overrides.s_schedule,
+            **asdict(self.overrides),
             detector=self.detector,
             batch_size=self.batch_size,
         )
@@ -219,7 +217,7 @@ def load_run_generator(run: Run) -> Generator:
             f"The checkpoint {run.record.checkpoint} has changed since {run.folder} was planned: expected "
             f"{dict(run.spec.checkpoint_sha256)}, found {checkpoint.sha256}. Restore it, or start a new run."
         )
-    overrides = SamplerOverrides(guidance=run.spec.guidance, eta=run.spec.eta, s_schedule=run.spec.s_schedule)
+    overrides = SamplerOverrides(**{f.name: getattr(run.spec, f.name) for f in fields(SamplerOverrides)})
     from selfe_eval.generate.selfe_checkpoint import load_selfe_generator
 
     return load_selfe_generator(checkpoint, overrides, resolve_device(run.record.device))

@@ -12,6 +12,9 @@ from selfe_eval.provenance import json_sha256
 Source = Literal["checkpoint", "images"]
 """Where the images come from: made by a checkpoint, or found in a folder."""
 
+LATER_FIELDS = frozenset({"guidance_norm", "negative_prompt", "noise_rule", "warp"})
+"""Not written where they are None, so that runs from before these fields keep their hash."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
@@ -42,7 +45,15 @@ class RunSpec:
     eta: float | None = None
     """Override of the checkpoint's eta."""
     s_schedule: str | None = None
-    """Override of the checkpoint's s schedule: ``next``, ``current`` or a number in [0, 1]."""
+    """Override of the checkpoint's s schedule: ``next``, ``current``, a number in [0, 1], or a list with commas."""
+    guidance_norm: str | None = None
+    """Override of what the checkpoint's guidance keeps."""
+    negative_prompt: str | None = None
+    """Override of what the unconditional branch reads."""
+    noise_rule: str | None = None
+    """Override of the checkpoint's noise rule."""
+    warp: float | None = None
+    """Override of the mean shift of the times."""
     detector: str
     """Registry name of the detector."""
     batch_size: int
@@ -55,7 +66,12 @@ class RunSpec:
 
     def as_json(self) -> dict[str, Any]:
         """The ``spec`` object of ``run.json``."""
-        return {**asdict(self), "steps": list(self.steps), "checkpoint_sha256": dict(self.checkpoint_sha256)}
+        document = {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None or name not in LATER_FIELDS
+        }
+        return {**document, "steps": list(self.steps), "checkpoint_sha256": dict(self.checkpoint_sha256)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RunSpec:
@@ -64,11 +80,11 @@ class RunSpec:
         Raises:
             UntrustworthyError: fields are missing or unknown.
         """
-        expected = {field.name for field in fields(cls)}
-        if set(document) != expected:
-            differing = ", ".join(sorted(expected ^ set(document)))
+        differing = ({field.name for field in fields(cls)} ^ set(document)) - LATER_FIELDS
+        if differing:
+            names = ", ".join(sorted(differing))
             raise UntrustworthyError(
-                f"The spec in run.json does not have the fields this version knows (differing: {differing}). "
+                f"The spec in run.json does not have the fields this version knows (differing: {names}). "
                 "It was written by another version of selfe-eval, or edited. Start a new run with --out."
             )
         return cls(**{**document, "steps": tuple(document["steps"])})
@@ -77,7 +93,9 @@ class RunSpec:
         """One phrase for each field that differs: ``field: mine, other's``."""
         mine, others = self.as_json(), other.as_json()
         return [
-            f"{name}: {mine[name]!r}, now {others[name]!r}" for name in mine if mine[name] != others[name]
+            f"{name}: {mine.get(name)!r}, now {others.get(name)!r}"
+            for name in {**mine, **others}
+            if mine.get(name) != others.get(name)
         ]
 
     def folder_name(self) -> str:

@@ -41,6 +41,33 @@ def test_overrides_reach_the_sampler(random_checkpoint: Path) -> None:
     assert changed.describe()["sampler"]["s_schedule"] == 0.5
 
 
+def test_a_list_of_second_times_is_drawn_and_described(random_checkpoint: Path) -> None:
+    """A list that fits is drawn and written as JSON has it; one outside its step is a usage error that names the step."""
+    checkpoint = find_checkpoint(str(random_checkpoint))
+    listed = load_selfe_generator(
+        checkpoint, SamplerOverrides(s_schedule="0.7,0", warp=0.0, negative_prompt="red")
+    )
+    listed.generate(PROMPTS, [1, 2], 2)
+    described = listed.describe()["sampler"]
+    assert described == json.loads(json.dumps(described))
+    assert (described["s_schedule"], described["negative_prompt"]) == ([0.7, 0.0], "red")
+    outside = load_selfe_generator(checkpoint, SamplerOverrides(s_schedule="0.3,0", warp=0.0))
+    with pytest.raises(UsageError, match=r"random cannot draw so: .*step 1 of 2 goes from t = 1 to 0\.5"):
+        outside.generate(PROMPTS, [1, 2], 2)
+
+
+def test_changes_that_do_not_fit_the_checkpoints_own_options_are_refused(
+    random_checkpoint: Path, tmp_path: Path
+) -> None:
+    """A checkpoint that samples without guidance takes no negative prompt; the error comes while loading."""
+    folder = Path(shutil.copytree(random_checkpoint, tmp_path / "copy"))
+    config = json.loads((folder / "config.json").read_text())
+    config["sampler"]["guidance"] = 1.0
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=r"options of random .* it takes guidance above 1"):
+        load_selfe_generator(find_checkpoint(str(folder)), SamplerOverrides(negative_prompt="red"))
+
+
 def test_weights_of_another_network_are_a_usage_error(random_checkpoint: Path, tmp_path: Path) -> None:
     """A checkpoint whose files do not fit together ends in our error, not in a traceback."""
     folder = Path(shutil.copytree(random_checkpoint, tmp_path / "copy"))

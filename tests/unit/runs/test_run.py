@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.runs import layout
 from selfe_eval.runs.run import Run, RunRecord, create_or_open, lock_folder, open_run
-from selfe_eval.runs.spec import RunSpec
+from selfe_eval.runs.spec import LATER_FIELDS, RunSpec
 
 SPEC = RunSpec(
     suite="openmoji",
@@ -51,16 +51,31 @@ def test_every_field_of_the_spec_counts(tmp_path: Path) -> None:
         "guidance": 2.0,
         "eta": 0.5,
         "s_schedule": "next",
+        "guidance_norm": "robust",
+        "negative_prompt": "a dog",
+        "noise_rule": "heuristic",
+        "warp": 0.0,
         "detector": "mmdet",
         "batch_size": 16,
     }
-    assert set(changes) == set(SPEC.as_json())
+    assert set(changes) == {field.name for field in fields(SPEC)}
     for name, value in changes.items():
         other = replace(RECORD, spec=replace(SPEC, **{name: value}))
         assert other.spec.sha256 != SPEC.sha256
         with pytest.raises(UsageError, match=rf"differs in {name}: "):
             create_or_open(tmp_path, other)
     assert open_run(tmp_path).record == RECORD
+
+
+def test_runs_from_before_a_field_keep_their_hash() -> None:
+    """A spec without the later fields reads as None in them and has the hash it was written with; none other may lack."""
+    assert LATER_FIELDS.isdisjoint(SPEC.as_json())
+    assert SPEC.sha256 == "f3cedf2bb47eaf3e282edcd1177fedc60722f6aabd504386a598cd9c144d5e2c"
+    assert RunSpec.from_json(SPEC.as_json()) == SPEC
+    named = replace(SPEC, warp=0.0, negative_prompt="")
+    assert RunSpec.from_json(named.as_json()) == named
+    with pytest.raises(UntrustworthyError, match=r"differing: eta, sampler\)"):
+        RunSpec.from_json({**{k: v for k, v in SPEC.as_json().items() if k != "eta"}, "sampler": 1})
 
 
 def test_opening_again_keeps_what_happened(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from selfe.pipeline import AnyStepPipeline
+from selfe.sampler import SamplerError
+from selfe_eval.resources import checkpoints_dir
+
+PROMPTS = ["a photo of a dog", "a photo of a red dog", "red"]
+SEEDS = [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> AnyStepPipeline:
+    """A bundled one: random weights do not listen to prompts."""
+    return AnyStepPipeline.load(checkpoints_dir() / "selfe-tiny")
+
+
+def largest_difference(a: Tensor, b: Tensor) -> int:
+    return int((a.int() - b.int()).abs().max())
+
+
+def test_the_unconditional_branch_reads_the_negative_prompt(pipeline: AnyStepPipeline) -> None:
+    """Guided away from itself a prompt is its conditional prediction; empty is the null prompt; another text is another."""
+    options = replace(pipeline.sampler, guidance=2.0)
+    alone = pipeline(["red"], [5], 2, replace(options, guidance=1.0))
+    away_from_itself = pipeline(["red"], [5], 2, replace(options, negative_prompt="red"))
+    away_from_null = pipeline(["red"], [5], 2, options)
+    away_from_dog = pipeline(["red"], [5], 2, replace(options, negative_prompt="dog"))
+
+    assert largest_difference(alone, away_from_itself) <= 4
+    assert largest_difference(away_from_null, away_from_dog) > 20
+    assert torch.equal(away_from_null, pipeline(["red"], [5], 2, replace(options, negative_prompt="")))
+
+
+def test_a_picture_depends_neither_on_its_batch_nor_on_its_place(pipeline: AnyStepPipeline) -> None:
+    """Alone, together or in another order the pictures are the same, to the last rounding of matrix products."""
+    together = pipeline(PROMPTS, SEEDS, 4)
+    alone = torch.cat([pipeline([prompt], [seed], 4) for prompt, seed in zip(PROMPTS, SEEDS, strict=True)])
+    turned = pipeline(PROMPTS[::-1], SEEDS[::-1], 4).flip(0)
+
+    assert largest_difference(together, alone) <= 1
+    assert largest_difference(together, turned) <= 1
+    assert largest_difference(together[:1], together[1:2]) > 20
+
+
+def test_another_grid_draws_another_size_with_its_own_warp(pipeline: AnyStepPipeline) -> None:
+    """A grid of (2, 6) tokens is 32 x 96 px, and its times follow mu of 12 tokens; the own grid is the default."""
+    mu = pipeline.checkpoint.model.config.mu((2, 6))
+    wide = pipeline(PROMPTS, SEEDS, 2, grid=(2, 6))
+
+    assert wide.shape == (3, 3, 32, 96)
+    assert torch.equal(wide, pipeline(PROMPTS, SEEDS, 2, replace(pipeline.sampler, warp=mu), grid=(2, 6)))
+    assert torch.equal(pipeline(PROMPTS, SEEDS, 2, grid=pipeline.grid), pipeline(PROMPTS, SEEDS, 2))
+    with pytest.raises(SamplerError, match="at least one row"):
+        pipeline(PROMPTS, SEEDS, 2, grid=(0, 4))
