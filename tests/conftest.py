@@ -56,3 +56,13 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def frozen_encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """T5, CLIP and an autoencoder of random weights in the layout of FLUX.1; not to be changed."""
+    from tests.unit.selfe.frozen import save_pipeline
+
+    folder = tmp_path_factory.mktemp("encoders") / "flux"
+    save_pipeline(folder)
+    return folder
