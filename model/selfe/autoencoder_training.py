@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
-from selfe.loop import step_generator
-from selfe.optim import adam, learning_rate, set_learning_rate
+from selfe.loop import Metrics, step_generator
+from selfe.not_finite import refuse_not_finite
+from selfe.optim import adam, clip_gradients, learning_rate, set_learning_rate
+from selfe.training_state import network_tensors, optimiser_tensors, restore_optimiser
 
 
 class ImageSource(Protocol):
@@ -72,7 +74,7 @@ class AutoencoderTraining:
         self.source = source
         self.optimiser = adam(self.model.parameters(), peak=recipe.peak_lr)
 
-    def train_step(self, step: int) -> dict[str, Tensor | float]:
+    def train_step(self, step: int) -> Metrics:
         """One optimiser step on the source's pictures of this step."""
         recipe = self.recipe
         set_learning_rate(
@@ -99,23 +101,24 @@ class AutoencoderTraining:
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        norm = clip_gradients(self.model.parameters(), 1.0)
+        refuse_not_finite(step, {"loss": loss, "gradient norm": norm}, lambda _: {"images": images})
         self.optimiser.step()
         return {
+            "images": len(images),
             "l1": pixel.detach(),
             "edge": edge.detach(),
             "chroma": chroma.detach(),
             "psnr_db": psnr(reconstruction, images).detach(),
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Weights and optimiser."""
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return network_tensors("model", self.model) | optimiser_tensors(self.model, self.optimiser)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Inverse of ``state_dict``."""
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        restore_optimiser(self.model, self.optimiser, state)
 
     def settings(self, step: int) -> dict[str, Any]:
         """Sizes and recipe, the same at every step."""

@@ -6,7 +6,8 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -23,5 +24,10 @@ def decay_at(step: int, decay: float) -> float:
 
 @torch.no_grad()
 def update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Average <- decay * average + (1 - decay) * model, parameter by parameter."""
-    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in model.parameters()], 1.0 - decay)
+    """Average <- decay * average + (1 - decay) * model, parameter by parameter; of shards each process does its own."""
+    of_average, of_model = ([_own_part(p) for p in network.parameters()] for network in (average, model))
+    torch._foreach_lerp_(of_average, of_model, 1.0 - decay)
+
+
+def _own_part(parameter: Tensor) -> Tensor:
+    return parameter.to_local() if isinstance(parameter, DTensor) else parameter.detach()

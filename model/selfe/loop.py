@@ -1,53 +1,69 @@
-"""The training loop that every model of this package shares: step, log, save, resume exactly.
+"""The training loop that every model of this package shares: step, log, save, resume exactly, stop when told to.
 
 A trainable's step is a pure function of (its state, the step number): all randomness of a step comes from
 ``step_generator(seed, step)`` and the data source is indexed by the step, so "RNG state" and "data position" are the
-step number itself, and a resumed run is bit for bit the uninterrupted one on the same machine.
+step number itself, and a resumed run is bit for bit the uninterrupted one on the same machine with as many processes.
 
-Files in the training folder: ``state.pt`` (weights, optimiser, step; replaced atomically, loaded with
-``weights_only=True``) and ``metrics.jsonl`` (one line every ``log_every`` steps; lines at or after a resumed step are dropped).
+Files in the training folder: the newest state (``training_state.py``), ``metrics.jsonl`` (``training_log.py``),
+``training.lock``, and ``nan-step-000123.safetensors`` where a step had to be refused. The first process writes them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import save_file
 
-STATE_FILE = "state.pt"
-METRICS_FILE = "metrics.jsonl"
+from selfe import parallel
+from selfe.training_errors import FolderInUseError, NotFiniteError
+from selfe.training_log import TrainingLog
+from selfe.training_state import (
+    drop_partial_states,
+    load_state,
+    newest_state,
+    refuse_other_settings,
+    save_state,
+)
+
+LOCK_FILE = "training.lock"
+
+Metrics = Mapping[str, torch.Tensor | float]
+"""What a step has to tell, by name. "images" counts those of all processes; the rest are means over what this one saw."""
 
 
 class Trainable(Protocol):
     """What the loop needs to know of a model in training."""
 
-    def train_step(self, step: int) -> dict[str, torch.Tensor | float]:
-        """Do optimiser step number ``step`` (from 0) and return what to log."""
+    def train_step(self, step: int) -> Metrics:
+        """Do optimiser step number ``step`` (from 0) and return what to log.
+
+        Raises:
+            NotFiniteError: loss or gradient is not finite; the weights are as they were.
+        """
         ...
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that decides the following steps: tensors, numbers, strings, lists and dicts only."""
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Everything that decides the following steps; shards where the model is sharded."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of ``state_dict``."""
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take up the tensors of ``state_dict`` after values were written into them."""
         ...
 
     def settings(self, step: int) -> dict[str, Any]:
         """What a run resumed after ``step`` steps must have in common with the one that saved it; goes through JSON."""
         ...
-
-
-class SettingsChangedError(ValueError):
-    """A training folder was begun with other settings than those it is to go on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +75,11 @@ class LoopOptions:
     log_every: int = 50
     """Steps between two lines of metrics.jsonl."""
     save_every: int = 500
-    """Steps between two state files (and at the end)."""
+    """Steps between two states (and at the end)."""
     sample_every: int = 1000
     """Steps between two calls of on_sample (and at the end)."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard's files too; needs the package ``tensorboard``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,88 +110,131 @@ def train(
 ) -> None:
     """Train from the folder's state (or from scratch) up to ``options.num_steps``.
 
-    ``metrics.jsonl`` gets the mean of each metric over the last ``log_every`` steps, with the step and the seconds a step.
+    ``metrics.jsonl`` gets the mean of each metric over the last ``log_every`` steps and all processes, with the step, the
+    seconds a step and the images a second. Both callbacks are called in every process.
+
+    A SIGTERM to any of the processes ends all of them after the step they are at, with the state saved and exit code 0.
 
     Raises:
         SettingsChangedError: the folder's state was saved under other settings.
+        TrainingStateError: the folder's state cannot be read.
+        FolderInUseError: another training runs in this folder.
+        MissingTensorboardError: TensorBoard's files are wanted and cannot be written.
+        NotFiniteError: a step was refused; its batch and the state that was saved last are kept.
+        SystemExit: with code 0, after SIGTERM.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    first = _resume(trainable, folder)
-    window: list[dict[str, torch.Tensor | float]] = []
-    latest: dict[str, float] = {}
-    started = time.perf_counter()
-    for step in range(first, options.num_steps):
-        window.append(trainable.train_step(step))
-        done = step + 1
-        if done % options.log_every == 0 or done == options.num_steps:
-            seconds = (time.perf_counter() - started) / len(window)
-            latest = _mean(window) | {"seconds_per_step": seconds}
-            _append_metrics(folder, {"step": done, **latest})
-            window, started = [], time.perf_counter()
-        if done % options.save_every == 0 or done == options.num_steps:
-            settings = json.dumps(trainable.settings(done), sort_keys=True)
-            state = {"step": done, "settings": settings, "trainable": trainable.state_dict()}
-            save_state(folder, state)
-        if done % options.sample_every == 0 or done == options.num_steps:
-            on_sample(done)
-        on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
-
-
-def training_seconds(folder: Path) -> float:
-    """Seconds spent in the steps that the folder's metrics tell of, over all resumed parts."""
-    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
-    steps = [0, *(int(record["step"]) for record in records)]
-    rates = [float(record["seconds_per_step"]) for record in records]
-    return sum((step - before) * rate for rate, (before, step) in zip(rates, pairwise(steps), strict=True))
-
-
-def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the folder's state file; a crash leaves the old one or the new one, never half of one."""
-    partial = folder / f"{STATE_FILE}.partial"
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / STATE_FILE)
+    with _held(folder), _sigterm_noticed() as told_to_stop:
+        first = _resume(trainable, folder)
+        with _log(folder, first, options) as write_line:
+            window: list[Metrics] = []
+            latest: dict[str, float] = {}
+            started = time.perf_counter()
+            for step in range(first, options.num_steps):
+                window.append(_step(trainable, step, folder))
+                done = step + 1
+                stopping = parallel.any_rank(flag=told_to_stop())
+                ending = stopping or done == options.num_steps
+                if done % options.log_every == 0 or ending:
+                    latest = _mean(window, (time.perf_counter() - started) / len(window))
+                    write_line(done, latest)
+                    window, started = [], time.perf_counter()
+                if done % options.save_every == 0 or ending:
+                    save_state(folder, done, trainable.state_dict(), trainable.settings(done))
+                if done == options.num_steps or (done % options.sample_every == 0 and not stopping):
+                    on_sample(done)
+                on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
+                if stopping and done < options.num_steps:
+                    _leave(folder, done, options.num_steps)
 
 
 def _resume(trainable: Trainable, folder: Path) -> int:
-    path = folder / STATE_FILE
-    if not path.exists():
-        (folder / METRICS_FILE).unlink(missing_ok=True)
+    if parallel.is_first():
+        drop_partial_states(folder)
+    parallel.meet()
+    state = newest_state(folder)
+    if state is None:
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    step = int(state["step"])
-    _refuse_other_settings(json.loads(state["settings"]), trainable.settings(step), folder)
-    trainable.load_state_dict(state["trainable"])
-    _drop_metrics_after(folder, step)
-    return step
+    refuse_other_settings(state, trainable.settings(state.step))
+    tensors = trainable.state_dict()
+    load_state(state, tensors)
+    trainable.load_state_dict(tensors)
+    return state.step
 
 
-def _refuse_other_settings(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    wanted = json.loads(json.dumps(wanted))
-    changed = sorted(name for name in saved | wanted if saved.get(name) != wanted.get(name))
-    if changed:
-        details = "; ".join(f"{name} was {saved.get(name)!r} and is {wanted.get(name)!r}" for name in changed)
-        raise SettingsChangedError(
-            f"The training in {folder} was begun with other settings: {details}. Going on would be neither the old "
-            "training nor the new one. Restore the settings, or train in another folder."
+def _step(trainable: Trainable, step: int, folder: Path) -> Metrics:
+    try:
+        return trainable.train_step(step)
+    except NotFiniteError as error:
+        path = folder / f"nan-step-{step:06d}.safetensors"
+        if parallel.is_first():
+            save_file({name: tensor.cpu().contiguous() for name, tensor in error.batch.items()}, path)
+        raise NotFiniteError(
+            f"{error} Its batch is kept for inspection in {path}; the state that was saved last is whole. Going on from it "
+            "comes to the same step again: lower the learning rate or mend the data, and train in another folder.",
+            error.batch,
+        ) from error
+
+
+def _mean(window: list[Metrics], seconds: float) -> dict[str, float]:
+    names = set.intersection(*(set(metrics) for metrics in window))
+    own = {name: sum(float(metrics[name]) for metrics in window) / len(window) for name in names}
+    means = parallel.mean_over_ranks(own)
+    images = means.pop("images")
+    return means | {"seconds_per_step": seconds, "images_per_second": images / seconds}
+
+
+def _leave(folder: Path, done: int, num_steps: int) -> None:
+    if parallel.is_first():
+        sys.stderr.write(
+            f"Told to stop (SIGTERM) after step {done} of {num_steps}; the state is saved in {folder}. "
+            "Start the same command again to go on.\n"
         )
+    raise SystemExit(0)
 
 
-def _drop_metrics_after(folder: Path, step: int) -> None:
-    path = folder / METRICS_FILE
-    if not path.exists():
+@contextlib.contextmanager
+def _log(folder: Path, first: int, options: LoopOptions) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    if not parallel.is_first():
+        yield lambda _step, _metrics: None
         return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    path.write_text("".join(kept))
+    log = TrainingLog(folder, first_step=first, tensorboard=options.tensorboard)
+    try:
+        yield log.write
+    finally:
+        log.close()
 
 
-def _append_metrics(folder: Path, record: dict[str, float]) -> None:
-    with (folder / METRICS_FILE).open("a") as file:
-        file.write(json.dumps(record, allow_nan=False) + "\n")
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder."""
+    lock = FileLock(folder / LOCK_FILE)
+    taken = False
+    if parallel.is_first():
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            taken = True
+    if parallel.any_rank(flag=taken):
+        raise FolderInUseError(
+            f"Another training runs in {folder}: it holds {LOCK_FILE}. Wait for it, stop it, or train in another folder."
+        )
+    try:
+        yield
+    finally:
+        if parallel.is_first():
+            lock.release()
 
 
-def _mean(window: list[dict[str, torch.Tensor | float]]) -> dict[str, float]:
-    return {name: sum(float(metrics[name]) for metrics in window) / len(window) for name in window[0]}
+@contextlib.contextmanager
+def _sigterm_noticed() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM came since; outside the main thread, where Python handles no signals, it ends the process as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -1,10 +1,12 @@
-"""Adam with the paper's schedule: linear warm-up, then linear decay (appendix S.2)."""
+"""Adam with the paper's schedule: linear warm-up, then linear decay (appendix S.2); gradients clipped by their norm."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 
 
@@ -31,3 +33,9 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
     """Write one learning rate into every parameter group."""
     for group in optimiser.param_groups:
         group["lr"] = value
+
+
+def clip_gradients(parameters: Iterable[Parameter], largest_norm: float) -> Tensor:
+    """Scale all gradients down to a global norm, over all shards of all processes; returns the norm before."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest_norm).detach()
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -2,27 +2,30 @@
 
 A batch is cut into ``micro_batches`` parts. The data, the times and the noise of a part depend on (seed, step, part) alone
 and the gradient is the mean over parts, so it does not matter how many of them one process computes one after the other
-(gradient accumulation) and how many run on other processes.
+(gradient accumulation) and how many run on other processes: the same numbers come out up to the order of sums.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from selfe import ema
+from selfe import ema, parallel
 from selfe.condition import Condition, choose
-from selfe.loop import step_generator
+from selfe.loop import Metrics, step_generator
 from selfe.model import ConditionalModel, ModelConfig
+from selfe.not_finite import named_tensors, refuse_not_finite
 from selfe.objectives.batch import TrainingBatch
 from selfe.objectives.flow_matching import FlowMatching
-from selfe.objectives.networks import Networks
+from selfe.objectives.networks import Network, Networks
 from selfe.objectives.protocol import Objective, describe
-from selfe.optim import adam, learning_rate, set_learning_rate
+from selfe.optim import adam, clip_gradients, learning_rate, set_learning_rate
+from selfe.placement import Placement, consolidated, place
+from selfe.training_state import network_tensors, optimiser_tensors, restore_optimiser
 
 
 class Captioned(NamedTuple):
@@ -83,18 +86,35 @@ class ModelTraining:
     """A conditional model in training; implements ``selfe.loop.Trainable``."""
 
     def __init__(
-        self, config: ModelConfig, recipe: Recipe, source: LatentSource, *, device: torch.device
+        self,
+        config: ModelConfig,
+        recipe: Recipe,
+        source: LatentSource,
+        *,
+        device: torch.device,
+        placement: Placement = Placement(),  # noqa: B008 - frozen
     ) -> None:
+        """Make the network, the same in every process, and lay it out.
+
+        Raises:
+            UnevenPartsError: the number of processes does not divide ``recipe.micro_batches``.
+        """
+        self._parts = parallel.own_parts(recipe.micro_batches)
         torch.manual_seed(recipe.seed)
         self.model = ConditionalModel(config).to(device)
         self.average = ema.averaged_copy(self.model)
+        self._live = place(self.model, self.average, placement, device)
         self.recipe = recipe
         self.source = source
         self.device = device
         self.optimiser = adam(self.model.parameters(), peak=recipe.peak_lr)
 
-    def train_step(self, step: int) -> dict[str, Tensor | float]:
-        """One optimiser step on the source's data of this step."""
+    def train_step(self, step: int) -> Metrics:
+        """One optimiser step on the source's data of this step.
+
+        Raises:
+            NotFiniteError: a loss or the gradient is not finite.
+        """
         recipe = self.recipe
         lr = learning_rate(
             step,
@@ -105,26 +125,30 @@ class ModelTraining:
         )
         set_learning_rate(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
-        parts = [self._backward(step, part) for part in range(recipe.micro_batches)]
+        parts = [self._backward(step, part) for part in self._parts]
         metrics = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        norm = clip_gradients(self.model.parameters(), recipe.clip_norm)
+        self._refuse_not_finite(step, [part["loss"] for part in parts], norm)
         self.optimiser.step()
         ema.update(self.average, self.model, ema.decay_at(step, recipe.ema_decay))
-        return {**metrics, "gradient_norm": norm.detach(), "lr": lr}
+        images = metrics["images"] * recipe.micro_batches
+        return {**metrics, "images": images, "gradient_norm": norm, "lr": lr}
 
-    def state_dict(self) -> dict[str, Any]:
+    def consolidated_average(self) -> ConditionalModel | None:
+        """The averaged network, whole, in the first process, and None in the others, which must call this too."""
+        return consolidated(self.average)
+
+    def state_dict(self) -> dict[str, Tensor]:
         """Weights, averaged weights and optimiser."""
         return {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            **network_tensors("model", self.model),
+            **network_tensors("average", self.average),
+            **optimiser_tensors(self.model, self.optimiser),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Inverse of ``state_dict``."""
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        restore_optimiser(self.model, self.optimiser, state)
 
     def settings(self, step: int) -> dict[str, Any]:
         """Network and recipe; the objective only once it has taken over, since a warm start is shared by several."""
@@ -136,20 +160,41 @@ class ModelTraining:
         return settings
 
     def _backward(self, step: int, part: int) -> dict[str, Tensor]:
-        """Add one part's share to the gradients; returns its metrics."""
-        recipe = self.recipe
-        warm = step < recipe.warm_start_steps
-        objective = FlowMatching() if warm else recipe.objective
+        """Add one part's share to the gradients, which are the mean over parts; returns its metrics."""
+        objective = self._objective(step)
         batch, grid = self._training_batch(objective, step, part)
         networks = Networks(
-            live=partial(self.model, grid=grid),
-            average=partial(self.average, grid=grid),
+            live=_on_grid(self._live, grid),
+            average=_on_grid(self.average, grid),
             parametrisation=self.model.config.parametrisation,
         )
-        with torch.autocast(self.device.type, torch.bfloat16):
-            result = objective.loss(networks, batch)
-        (result.loss / recipe.micro_batches).backward()
-        return result.metrics
+        with self._live.part(last=part == self._parts[-1]):
+            with torch.autocast(self.device.type, torch.bfloat16):
+                result = objective.loss(networks, batch)
+            # The processes' gradients are averaged, so each takes the mean over its own parts.
+            (result.loss / len(self._parts)).backward()
+        return {**result.metrics, "images": torch.tensor(float(len(batch.x0)))}
+
+    def _objective(self, step: int) -> Objective:
+        return FlowMatching() if step < self.recipe.warm_start_steps else self.recipe.objective
+
+    def _refuse_not_finite(self, step: int, own_losses: list[Tensor], norm: Tensor) -> None:
+        """Look at the losses of all parts of all processes, and at the gradient."""
+        losses = torch.zeros(self.recipe.micro_batches, device=self.device)
+        losses[self._parts.start :: self._parts.step] = torch.stack(own_losses).float()
+        parallel.summed(losses)
+        numbers = {f"loss of part {part}": loss for part, loss in enumerate(losses)}
+
+        def batch(wrong: Sequence[str]) -> dict[str, Tensor]:
+            """Those parts whose loss is wrong, else all; made anew, since they follow from their numbers."""
+            parts = [part for part, name in enumerate(numbers) if name in wrong]
+            objective = self._objective(step)
+            tensors: dict[str, Tensor] = {}
+            for part in parts or range(len(numbers)) if parallel.is_first() else ():
+                tensors |= named_tensors(f"part{part}", self._training_batch(objective, step, part)[0])
+            return tensors
+
+        refuse_not_finite(step, {**numbers, "gradient norm": norm}, batch)
 
     def _training_batch(
         self, objective: Objective, step: int, part: int
@@ -181,3 +226,7 @@ class ModelTraining:
             step=since_start,
         )
         return batch, data.grid
+
+
+def _on_grid(network: Callable[..., Tensor], grid: tuple[int, int]) -> Network:
+    return lambda x_t, t, s, c: network(x_t, t, s, c, grid)

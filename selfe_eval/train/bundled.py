@@ -16,13 +16,15 @@ import torch
 
 from selfe.autoencoder import Autoencoder
 from selfe.denoiser import DenoiserConfig
-from selfe.loop import METRICS_FILE, STATE_FILE, LoopEvent, LoopOptions
+from selfe.loop import LoopEvent, LoopOptions
 from selfe.model import ModelConfig
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
 from selfe.sampler import SamplerOptions, SSchedule
 from selfe.trainer import Recipe
+from selfe.training_log import METRICS_FILE
+from selfe.training_state import copy_state, newest_state
 from selfe_eval.train.generator import GeneratorPlan, train_generator
 from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.vocabulary import text_config
@@ -129,10 +131,10 @@ def train_bundled(
 
 def _copy_warm_start(folder: Path) -> None:
     """Start from the shared warm start beside the folder, if it is complete and this folder is new."""
-    shared = folder.parent / "tiny-warm-start" / STATE_FILE
-    if folder.name == "tiny-warm-start" or (folder / STATE_FILE).exists() or not shared.exists():
+    shared = newest_state(folder.parent / "tiny-warm-start")
+    if folder.name == "tiny-warm-start" or shared is None or newest_state(folder) is not None:
         return
-    if torch.load(shared, map_location="cpu", weights_only=True)["step"] == WARM_START_STEPS:
+    if shared.step == WARM_START_STEPS:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shared.with_name(METRICS_FILE), folder / METRICS_FILE)
-        shutil.copyfile(shared, folder / STATE_FILE)
+        shutil.copyfile(shared.folder.with_name(METRICS_FILE), folder / METRICS_FILE)
+        copy_state(shared, folder)

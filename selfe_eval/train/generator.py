@@ -11,12 +11,13 @@ import torch
 
 from selfe.autoencoder import Autoencoder
 from selfe.checkpoint import Checkpoint, save_checkpoint
-from selfe.loop import LoopEvent, LoopOptions, train, training_seconds
-from selfe.model import ModelConfig
+from selfe.loop import LoopEvent, LoopOptions, train
+from selfe.model import ConditionalModel, ModelConfig
 from selfe.objectives.protocol import describe
 from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerOptions
 from selfe.trainer import LatentSource, ModelTraining, Recipe
+from selfe.training_log import training_seconds
 from selfe_eval.generate.sample_grid import save_sample_grid
 
 
@@ -58,11 +59,11 @@ def train_generator(
     """
     training = ModelTraining(plan.network, plan.recipe, source, device=device)
 
-    def checkpoint(step: int) -> Checkpoint:
+    def checkpoint(step: int, average: ConditionalModel) -> Checkpoint:
         return Checkpoint(
             name=plan.name,
             suite=plan.suite,
-            model=training.average,
+            model=average,
             autoencoder=autoencoder,
             sampler=plan.sampler,
             training=_record(plan, training, step, folder),
@@ -70,8 +71,12 @@ def train_generator(
         )
 
     def on_sample(step: int) -> None:
-        save_sample_grid(AnyStepPipeline(checkpoint(step), device=device), folder / f"samples-{step:06d}.png")
-        save_checkpoint(folder / "checkpoint", checkpoint(step))
+        average = training.consolidated_average()
+        if average is None:  # the first process alone has it, and writes
+            return
+        made = checkpoint(step, average)
+        save_sample_grid(AnyStepPipeline(made, device=device), folder / f"samples-{step:06d}.png")
+        save_checkpoint(folder / "checkpoint", made)
 
     train(training, folder, plan.loop, on_step=on_step, on_sample=on_sample)
     return folder / "checkpoint"

@@ -123,13 +123,13 @@ def run_preset(name: str, job: TrainingJob) -> Path:
     """Train (or resume) a preset that `check_options` has passed.
 
     Raises:
-        UsageError: the folder was begun with other settings, or the data or encoders are not there.
+        UsageError: the training does not begin or go on (`selfe.training_errors`), or the data or encoders are not there.
     """
     module, _, attribute = PRESETS[name].function.partition(":")
     function = cast(Callable[[TrainingJob], Path], getattr(importlib.import_module(module), attribute))
-    from selfe.loop import SettingsChangedError
+    from selfe.training_errors import TrainingError
 
     try:
         return function(job)
-    except SettingsChangedError as error:
+    except TrainingError as error:
         raise UsageError(str(error)) from error
