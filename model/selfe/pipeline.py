@@ -77,6 +77,23 @@ class AnyStepPipeline:
             SamplerError: the options do not fit the step count, or num_steps or the grid is less than 1.
             ValueError: prompts and seeds differ in number, or a prompt is too long.
         """
+        rows, columns = grid = grid or self.grid
+        latents = self.latents(prompts, seeds, num_steps, options, grid=grid)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            images = self.checkpoint.autoencoder.decode(unpatchify(latents, 2 * rows, 2 * columns))
+        return to_uint8(images)
+
+    @torch.inference_mode()
+    def latents(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        num_steps: int,
+        options: SamplerOptions | None = None,
+        *,
+        grid: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """What a call decodes: standardised latents as tokens, float32 (B, L, D); arguments and errors are the call's."""
         if len(prompts) != len(seeds):
             raise ValueError(
                 f"Expected one seed for each prompt, found {len(prompts)} prompts and {len(seeds)} seeds."
@@ -89,7 +106,7 @@ class AnyStepPipeline:
             self._read(texts).to(self.device) for texts in (list(prompts), [options.negative_prompt])
         )
         with torch.autocast(self.device.type, torch.bfloat16):
-            latents = sample(
+            return sample(
                 self._clean_function(c, negative, options, grid),
                 generators=[torch.Generator().manual_seed(seed) for seed in seeds],
                 shape=(rows * columns, self.checkpoint.model.config.denoiser.token_dims),
@@ -98,8 +115,6 @@ class AnyStepPipeline:
                 options=options,
                 device=self.device,
             )
-            images = self.checkpoint.autoencoder.decode(unpatchify(latents, 2 * rows, 2 * columns))
-        return to_uint8(images)
 
     def _clean_function(
         self, c: Condition, negative: Condition, options: SamplerOptions, grid: tuple[int, int]
