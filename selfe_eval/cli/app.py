@@ -117,6 +117,11 @@ VERBS = {
         summary="Draw pictures for prompts, at several step counts.",
         panel=MODEL,
     ),
+    "schedules": Verb(
+        target="selfe_eval.cli.schedules:schedules",
+        summary="Sweep s_k and eta of the sampler for a checkpoint, over step counts.",
+        panel=MODEL,
+    ),
     "doctor": Verb(
         target="selfe_eval.cli.doctor:doctor",
         summary="Can this installation give a true number? Versions, weights, self-tests.",

@@ -1,0 +1,110 @@
+"""What `ablate` and `schedules` share: a folder whose plan is written first, and ordinary run folders inside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from selfe_eval.errors import UntrustworthyError, UsageError
+from selfe_eval.pipeline.geneval import CheckpointJob, continue_run, refuse_incomplete
+from selfe_eval.pipeline.opening import planned_run
+from selfe_eval.pipeline.own_prompts import write_prompts
+from selfe_eval.pipeline.progress import Progress
+from selfe_eval.pipeline.score import Scorer
+from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.scored_run import read_scored_run
+from selfe_eval.runs import layout
+from selfe_eval.runs.atomic import atomic_write_json
+from selfe_eval.runs.run import lock_folder
+
+RUNS_FOLDER = "runs"
+"""Where an experiment keeps its run folders: `leaderboard DIR/runs/*` shows them all."""
+
+
+@contextlib.contextmanager
+def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the folder of an experiment: its plan is written before anything is computed, or found to be this one.
+
+    Args:
+        folder: Made if missing.
+        plan_file: Name of the plan in it.
+        plan: Everything that decides the result; JSON types only.
+
+    Raises:
+        UsageError: the folder cannot be written, is in use, or holds another plan or something else.
+        UntrustworthyError: the plan that lies there is damaged.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; expected a folder (it is made if it is not there).")
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock_folder(folder))
+            _write_or_compare(folder, plan_file, plan)
+        except OSError as error:
+            raise UsageError(
+                f"The output folder {folder} cannot be written: {error.strerror or error}. Nothing was computed. Make room "
+                "or change its permissions, or choose another folder with --out."
+            ) from error
+        yield
+
+
+def measure(job: CheckpointJob, folder: Path, scorer: Scorer, progress: Progress) -> ScoredRun:
+    """Draw and score what is missing of a checkpoint's run in a folder of its own.
+
+    Raises:
+        UntrustworthyError: planned images are left without a score.
+    """
+    with planned_run(folder, job.record()) as run:
+        write_prompts(run, job.suite)
+        summary = continue_run(run, scorer, progress)
+    refuse_incomplete(run, summary)
+    return read_scored_run(folder, allow_partial=True)
+
+
+def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> None:
+    path = folder / plan_file
+    if path.exists():
+        differences = _differences(_read_plan(path), json.loads(json.dumps(plan)))
+        if differences:
+            raise UsageError(
+                f"{folder} holds an experiment with other settings, and one folder never mixes two. It differs in "
+                f"{'; '.join(differences)}. Repeat the first command to go on with it, or choose another folder with --out."
+            )
+        return
+    strangers = sorted(entry.name for entry in folder.iterdir() if entry.name != layout.LOCK_FILE)
+    if strangers:
+        raise UsageError(
+            f"{folder} is not empty and holds no {plan_file} (found {', '.join(strangers[:3])}). Results are never mixed "
+            "with other files: give --out a new or empty folder."
+        )
+    atomic_write_json(path, plan)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(plan, dict):
+        raise _damaged(path, f"found a {type(plan).__name__}")
+    return plan
+
+
+def _damaged(path: Path, why: str) -> UntrustworthyError:
+    return UntrustworthyError(
+        f"{path} is damaged: expected a JSON object, but {why}. It is written atomically, so something else changed it. "
+        "Restore it, or choose another folder with --out."
+    )
+
+
+def _differences(mine: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """One phrase for each entry that differs: ``entry: mine, now other``."""
+    return [
+        f"{name}: {mine.get(name)!r}, now {now.get(name)!r}"
+        for name in sorted(mine.keys() | now.keys())
+        if mine.get(name) != now.get(name)
+    ]

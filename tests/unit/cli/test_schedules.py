@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from selfe_eval.cli.schedules import schedules
+from selfe_eval.errors import UsageError
+
+
+def invoke(*arguments: str | Path) -> Result:
+    """Run the verb alone, on the CPU."""
+    app = typer.Typer()
+    app.command()(schedules)
+    return CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--steps", "0"), "whole numbers of at least 1"),
+        (("--s-schedules", "nxt"), "next, current"),
+        (("--s-schedules", "0.5,0.50"), "repeated: 0.5"),
+        (("--etas", "0,2"), "found '2'"),
+        (("--etas", "1,1.0"), "repeated: 1"),
+        (("--suite", "openmogi"), "Did you mean 'openmoji'"),
+    ],
+)
+def test_what_cannot_be_swept_is_a_usage_error(
+    arguments: tuple[str, ...], complaint: str, random_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Bad step counts, schedules, etas and suites are named before anything is made."""
+    result = invoke("--ckpt", random_checkpoint, "--out", tmp_path / "out", *arguments)
+
+    assert isinstance(result.exception, UsageError)
+    assert complaint in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_writes_runs_and_maps_and_goes_on(random_checkpoint: Path, tmp_path: Path) -> None:
+    """Two cells and the default become three run folders; the same command again gives the same document."""
+    out = tmp_path / "sweep"
+    command = ("--ckpt", random_checkpoint, "--out", out, "--limit", "6", "--images-per-prompt", "1")
+    command = (*command, "--steps", "1,2", "--s-schedules", "current", "--etas", "0,1", "--json")
+    first, second = invoke(*command), invoke(*command)
+    document = json.loads(first.stdout.splitlines()[0])
+
+    assert document == json.loads((out / "result.json").read_text())
+    assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
+    assert sorted(path.name for path in (out / "runs").iterdir()) == [
+        "s-current-eta-0",
+        "s-current-eta-1",
+        "s-next-eta-1",
+    ]
+    assert document["default"] == {"s_schedule": "next", "eta": 1.0}
+    assert {cell["overall"]["n"] for cell in document["cells"]} == {6}
+    assert sorted(path.name for path in out.glob("*.png")) == ["heat-steps-001.png", "heat-steps-002.png"]
+
+    other = invoke(*command, "--seed", "1")
+    assert isinstance(other.exception, UsageError)
+    assert "other settings" in str(other.exception)
