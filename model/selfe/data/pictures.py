@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +14,19 @@ from numpy.typing import NDArray
 
 class BrokenPictureError(ValueError):
     """A picture that cannot be read; the message names it and says why."""
+
+
+class NoPicturesError(ValueError):
+    """Where training data was expected there is none that can be used."""
+
+    @classmethod
+    def of(cls, path: Path, skipped: Mapping[str, str]) -> NoPicturesError:
+        """None of the pictures at ``path`` can be used; says why for the first few."""
+        reasons = "; ".join(islice(skipped.values(), 3))
+        return cls(
+            f"Expected pictures with captions in {path}, found none that can be used ({len(skipped)} left out"
+            f"{': ' * bool(skipped)}{reasons}). Repair these, or name another folder."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +45,11 @@ class Entry:
 
 class PictureSet(Protocol):
     """Captioned pictures by number."""
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """What was found and left out, by name, with a sentence that says why."""
+        ...
 
     def __len__(self) -> int:
         """How many there are."""
