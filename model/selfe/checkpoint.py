@@ -1,26 +1,35 @@
 """Checkpoints on disk: a folder with ``config.json`` and ``model.safetensors``, hashed, never pickled.
 
 ``config.json`` holds the format, the name, the suite the model was made for, the SHA-256 of the weights file, the sizes of
-network and autoencoder, the sampler defaults and what is known of the training. Weights are stored in 16 bits.
+network and autoencoder, the sampler defaults and what is known of the training. Weights are stored as float16, which keeps
+three bits more of each than bfloat16; a weight that float16 cannot hold is refused.
+
+A large model's text encoders and autoencoder are frozen networks of others: ``network.text`` and ``autoencoder`` then name
+them (a directory or a hub name), ``encoders`` holds the SHA-256 of their weight files where the trainer knew them, and
+``model.safetensors`` holds the denoiser alone.
+
+Both files are written whole under other names and then renamed, one right after the other. A kill between the two renames
+leaves weights that the older configuration does not name: the hash shows it, and the newer one lies beside it (PENDING).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from selfe.autoencoder import Autoencoder, AutoencoderConfig
 from selfe.denoiser import DenoiserConfig
-from selfe.model import ConditionalModel, ModelConfig
+from selfe.encoders.flux_autoencoder import FrozenAutoencoderConfig
+from selfe.file_hash import sha256_of
+from selfe.model import ConditionalModel, FrozenTextConfig, ModelConfig
 from selfe.sampler import SamplerOptions
 from selfe.text import TextConfig
 from selfe.times import SELFE_ANCHORS, Anchor
@@ -30,6 +39,8 @@ CONFIG_FILE = "config.json"
 ENTRIES = ("name", "suite", "files", "network", "autoencoder", "sampler", "training")
 """What every ``config.json`` has beside its format."""
 WEIGHTS_FILE = "model.safetensors"
+PENDING = ".pending"
+"""Ends the names of both files until they are whole."""
 
 
 class CheckpointError(ValueError):
@@ -45,40 +56,58 @@ class Checkpoint:
     suite: str | None
     """The suite whose prompts it was made for."""
     model: ConditionalModel
-    """Text encoder and denoiser, float32, in eval mode."""
-    autoencoder: Autoencoder
-    """Float32, in eval mode."""
+    """Denoiser and its own text encoder if it has one, float32, in eval mode."""
+    autoencoder: Autoencoder | FrozenAutoencoderConfig
+    """The model's own, float32, in eval mode; or where a frozen one lies."""
     sampler: SamplerOptions
     """Defaults chosen for this model."""
     training: Mapping[str, Any]
     """What the trainer recorded: objective, images seen, seeds, seconds."""
     sha256: str
     """Of the weights file."""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of each frozen encoder's weight files: role -> file name -> SHA-256; empty where the trainer did not know."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint folder; its ``sha256`` field is ignored and computed from what was written."""
+    """Write a checkpoint folder; its ``sha256`` field is ignored and computed from what was written.
+
+    Raises:
+        CheckpointError: a weight is NaN, infinite or too large for float16; the folder is left as it was.
+    """
+    weights, config_file = (folder / f"{name}{PENDING}" for name in (WEIGHTS_FILE, CONFIG_FILE))
+    modules: dict[str, torch.nn.Module] = {"model": checkpoint.model}
+    if isinstance(checkpoint.autoencoder, Autoencoder):
+        modules["autoencoder"] = checkpoint.autoencoder
+    tensors = {
+        f"{prefix}.{name}": _half(f"{prefix}.{name}", tensor)
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{name}": tensor for name, tensor in checkpoint.model.state_dict().items()}
-    tensors |= {f"autoencoder.{name}": tensor for name, tensor in checkpoint.autoencoder.state_dict().items()}
-    save_file({name: _half(tensor) for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
+    save_file(tensors, weights)
+    config_file.write_text(
+        json.dumps(_config(checkpoint, sha256_of(weights)), indent=1, allow_nan=False) + "\n"
+    )
+    weights.replace(folder / WEIGHTS_FILE)
+    config_file.replace(folder / CONFIG_FILE)
+
+
+def _config(checkpoint: Checkpoint, sha256: str) -> dict[str, Any]:
+    coder = checkpoint.autoencoder
     config = {
         "format": FORMAT,
         "name": checkpoint.name,
         "suite": checkpoint.suite,
-        "files": {WEIGHTS_FILE: sha256_of(folder / WEIGHTS_FILE)},
+        "files": {WEIGHTS_FILE: sha256},
         "network": asdict(checkpoint.model.config),
-        "autoencoder": asdict(checkpoint.autoencoder.config),
+        "autoencoder": asdict(coder.config if isinstance(coder, Autoencoder) else coder),
         "sampler": asdict(checkpoint.sampler),
         "training": dict(checkpoint.training),
     }
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n")
+    if checkpoint.encoders:
+        config["encoders"] = {role: dict(files) for role, files in checkpoint.encoders.items()}
+    return config
 
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
@@ -89,32 +118,23 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Chec
     """
     config = read_config(folder)
     weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise CheckpointError(
-            f"No {WEIGHTS_FILE} in {folder}, beside its {CONFIG_FILE}. Copy the checkpoint again."
-        )
-    expected, found = config["files"].get(WEIGHTS_FILE), sha256_of(weights)
-    if expected != found:
-        raise CheckpointError(
-            f"{weights} is damaged or was replaced: its SHA-256 is {found}, but {CONFIG_FILE} beside it names {expected}. "
-            "Copy the checkpoint again, or restore the file that belongs to this configuration."
-        )
-    try:
-        tensors = load_file(weights, device=str(device))
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights} is not a readable safetensors file: {error}.") from error
-    model = ConditionalModel(model_config(config["network"])).to(device)
-    autoencoder = Autoencoder(autoencoder_config(config["autoencoder"])).to(device)
-    _load_strictly(model, tensors, "model.", weights)
-    _load_strictly(autoencoder, tensors, "autoencoder.", weights)
+    sha256 = _verified(weights, config["files"].get(WEIGHTS_FILE))
+    with torch.device("meta"):
+        model = ConditionalModel(model_config(config["network"]))
+        sizes = autoencoder_config(config["autoencoder"])
+        autoencoder = Autoencoder(sizes) if isinstance(sizes, AutoencoderConfig) else sizes
+    _fill(model, weights, "model.", device)
+    if isinstance(autoencoder, Autoencoder):
+        _fill(autoencoder, weights, "autoencoder.", device)
     return Checkpoint(
         name=config["name"],
         suite=config["suite"],
         model=model.eval(),
-        autoencoder=autoencoder.eval(),
+        autoencoder=autoencoder.eval() if isinstance(autoencoder, Autoencoder) else autoencoder,
         sampler=SamplerOptions(**config["sampler"]),
         training=config["training"],
-        sha256=found,
+        sha256=sha256,
+        encoders=config.get("encoders", {}),
     )
 
 
@@ -144,17 +164,22 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def model_config(network: Mapping[str, Any]) -> ModelConfig:
     """The ``network`` entry of a config.json as a ModelConfig."""
-    denoiser, text = dict(network["denoiser"]), dict(network["text"])
+    denoiser = dict(network["denoiser"])
     for name in ("rope_dims", "grid"):
         denoiser[name] = tuple(denoiser[name])
-    for name in ("phrases", "silent"):
-        text[name] = tuple(text[name])
     return ModelConfig(
         denoiser=DenoiserConfig(**denoiser),
-        text=TextConfig(**text),
+        text=_text_config(network["text"]),
         parametrisation=network["parametrisation"],
         anchors=_anchors(network.get("anchors", SELFE_ANCHORS)),
     )
+
+
+def _text_config(text: Mapping[str, Any]) -> TextConfig | FrozenTextConfig:
+    if "t5" in text:
+        return FrozenTextConfig(**text)
+    lists = {name: tuple(text[name]) for name in ("phrases", "silent")}
+    return TextConfig(**{**text, **lists})
 
 
 def _anchors(values: Sequence[Sequence[float]]) -> tuple[Anchor, Anchor]:
@@ -162,8 +187,10 @@ def _anchors(values: Sequence[Sequence[float]]) -> tuple[Anchor, Anchor]:
     return (int(low), float(mu_low)), (int(high), float(mu_high))
 
 
-def autoencoder_config(sizes: Mapping[str, Any]) -> AutoencoderConfig:
-    """The ``autoencoder`` entry of a config.json as an AutoencoderConfig."""
+def autoencoder_config(sizes: Mapping[str, Any]) -> AutoencoderConfig | FrozenAutoencoderConfig:
+    """The ``autoencoder`` entry of a config.json: the sizes of the model's own, or where a frozen one lies."""
+    if "frozen" in sizes:
+        return FrozenAutoencoderConfig(**sizes)
     return AutoencoderConfig(
         latent_channels=sizes["latent_channels"],
         encoder_widths=tuple(sizes["encoder_widths"]),
@@ -171,17 +198,46 @@ def autoencoder_config(sizes: Mapping[str, Any]) -> AutoencoderConfig:
     )
 
 
-def _half(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", torch.float16).contiguous()
+def _half(name: str, tensor: Tensor) -> Tensor:
+    half = tensor.detach().to("cpu", torch.float16).contiguous()
+    if not half.isfinite().all():
+        raise CheckpointError(
+            f"The weight {name} holds a number that is NaN, infinite or beyond 65504, the largest of float16: the training "
+            "has diverged. Nothing was written. Go on from an earlier state with a lower learning rate."
+        )
+    return half
 
 
-def _load_strictly(module: torch.nn.Module, tensors: Mapping[str, Tensor], prefix: str, path: Path) -> None:
-    own = {
-        name.removeprefix(prefix): tensor.float()
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+def _verified(weights: Path, expected: str | None) -> str:
+    """The SHA-256 of the weights file, which is the expected one."""
+    if not weights.is_file():
+        raise CheckpointError(
+            f"No {WEIGHTS_FILE} in {weights.parent}, beside its {CONFIG_FILE}. Copy the checkpoint again."
+        )
+    found = sha256_of(weights)
+    if expected == found:
+        return found
+    pending = weights.with_name(f"{CONFIG_FILE}{PENDING}")
+    raise CheckpointError(
+        f"{weights} is damaged or was replaced: its SHA-256 is {found}, but {CONFIG_FILE} beside it names {expected}. "
+        + (
+            f"If its writer was killed, {pending} is the configuration of these weights: rename it to {CONFIG_FILE}. "
+            if pending.is_file()
+            else ""
+        )
+        + "Copy the checkpoint again, or restore the file that belongs to this configuration."
+    )
+
+
+def _fill(module: torch.nn.Module, weights: Path, prefix: str, device: torch.device | str) -> None:
+    """Give a module without memory its weights, in float32 on a device, one copy and no more."""
     try:
-        module.load_state_dict(own, strict=True)
+        with safe_open(weights, framework="pt", device=str(device)) as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a dict
+            own = {name.removeprefix(prefix): file.get_tensor(name).float() for name in names}
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights} is not a readable safetensors file: {error}.") from error
+    try:
+        module.load_state_dict(own, strict=True, assign=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit the sizes in {CONFIG_FILE}: {error}") from error
+        raise CheckpointError(f"{weights} does not fit the sizes in {CONFIG_FILE}: {error}") from error

@@ -13,10 +13,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from selfe.autoencoder import to_uint8, unpatchify
-from selfe.checkpoint import Checkpoint, load_checkpoint
+from selfe.autoencoder import Autoencoder, to_uint8, unpatchify
+from selfe.checkpoint import (
+    Checkpoint,
+    autoencoder_config,
+    load_checkpoint,
+    model_config,
+    read_config,
+)
 from selfe.condition import Condition, concatenate
-from selfe.model import ModelConfig
+from selfe.encoders.flux_autoencoder import FluxAutoencoder
+from selfe.encoders.frozen_text import FrozenText
+from selfe.encoders.of_checkpoint import autoencoder_of, text_encoders_of
+from selfe.encoders.protocol import LatentCoder, PromptReader
 from selfe.parametrisation import predicted_clean
 from selfe.sampler import CleanFunction, SamplerError, SamplerOptions, guided, sample
 from selfe.text import TextConfig, Tokeniser
@@ -26,23 +35,50 @@ PIXELS_PER_TOKEN = 16
 
 
 class AnyStepPipeline:
-    """A checkpoint ready to draw: tokeniser, model, sampler and decoder."""
+    """A checkpoint ready to draw: reader of prompts, model, sampler and decoder."""
 
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device | str = "cpu") -> None:
+        """Load the frozen encoders that the checkpoint names, if any.
+
+        Raises:
+            selfe.encoders.places.EncoderError: one of them is missing or does not fit.
+        """
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.sampler = checkpoint.sampler
-        self._read = prompt_reader(checkpoint.model.config)
+        self._read = prompt_reader(checkpoint, device)
+        self._coder = latent_coder(checkpoint, device)
         self.grid = checkpoint.model.config.denoiser.grid
 
     @classmethod
     def load(cls, folder: str | Path, *, device: torch.device | str = "cpu") -> AnyStepPipeline:
         """Load a checkpoint folder.
 
+        Frozen encoders are found, and their widths compared with the network's, before any weight is read.
+
         Raises:
             selfe.checkpoint.CheckpointError: it is missing or damaged.
+            selfe.encoders.places.EncoderError: a frozen encoder is missing or does not fit.
         """
+        config = read_config(Path(folder))
+        network = model_config(config["network"])
+        text_encoders_of(network)
+        autoencoder_of(network, autoencoder_config(config["autoencoder"]))
         return cls(load_checkpoint(Path(folder), device=device), device=device)
+
+    @property
+    def encoder_files(self) -> dict[str, dict[str, str]]:
+        """The weight files of frozen encoders: role -> file name -> SHA-256; empty where the model has its own."""
+        files: dict[str, dict[str, str]] = {}
+        for part in (self._read, self._coder):
+            if isinstance(part, FrozenText | FluxAutoencoder):
+                files |= part.files
+        return files
+
+    @property
+    def num_truncated(self) -> int:
+        """Prompts that were longer than the model reads and have been cut, so far; its own text encoder refuses them."""
+        return self._read.num_truncated if isinstance(self._read, FrozenText) else 0
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of the prompt that are not in the model's vocabulary."""
@@ -80,7 +116,7 @@ class AnyStepPipeline:
         rows, columns = grid = grid or self.grid
         latents = self.latents(prompts, seeds, num_steps, options, grid=grid)
         with torch.autocast(self.device.type, torch.bfloat16):
-            images = self.checkpoint.autoencoder.decode(unpatchify(latents, 2 * rows, 2 * columns))
+            images = self._coder.decode(unpatchify(latents, 2 * rows, 2 * columns))
         return to_uint8(images)
 
     @torch.inference_mode()
@@ -137,10 +173,31 @@ class AnyStepPipeline:
         return guided(both, options.guidance, options.guidance_norm)
 
 
-def prompt_reader(config: ModelConfig) -> Tokeniser:
-    """What turns prompts into the conditions of a model of this configuration."""
+def prompt_reader(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> PromptReader:
+    """What turns prompts into the conditions of a model: its own tokeniser, or frozen encoders, loaded.
+
+    Raises:
+        selfe.encoders.places.EncoderError: a frozen encoder is missing or does not fit.
+    """
+    config = checkpoint.model.config
+    found = text_encoders_of(config)
+    if found is not None:
+        return FrozenText(found, device=device, expected=checkpoint.encoders)
     assert isinstance(config.text, TextConfig)
     return Tokeniser(config.text)
+
+
+def latent_coder(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> LatentCoder:
+    """What turns latents into pictures: the model's own autoencoder, or a frozen one, loaded.
+
+    Raises:
+        selfe.encoders.places.EncoderError: the frozen autoencoder is missing or does not fit.
+    """
+    found = autoencoder_of(checkpoint.model.config, checkpoint.autoencoder)
+    if found is not None:
+        return FluxAutoencoder(found, device=device, expected=checkpoint.encoders)
+    assert isinstance(checkpoint.autoencoder, Autoencoder)
+    return checkpoint.autoencoder
 
 
 def _filled(x: Tensor, value: float) -> Tensor:

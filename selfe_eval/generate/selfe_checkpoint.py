@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from selfe.checkpoint import CheckpointError
+from selfe.encoders.places import EncoderError
 from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerError, SamplerOptions
 from selfe_eval.errors import UsageError
@@ -46,8 +47,9 @@ class SelfeGenerator:
         return pixels
 
     def describe(self) -> dict[str, Any]:
-        """Sampler options, device and number of threads (which can change the last bits)."""
+        """Sampler options, device, number of threads (which can change the last bits), and any frozen encoders' hashes."""
         device = self._pipeline.device
+        encoders = self._pipeline.encoder_files
         is_cuda = device.type == "cuda"
         return {
             "adapter": "selfe",
@@ -58,6 +60,7 @@ class SelfeGenerator:
             "device": torch.cuda.get_device_name(device) if is_cuda else str(device),
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
+            **({"encoders": encoders} if encoders else {}),
         }
 
 
@@ -94,7 +97,7 @@ def load_pipeline(checkpoint: CheckpointFolder, device: str = "cpu") -> AnyStepP
     """
     try:
         return AnyStepPipeline.load(checkpoint.folder, device=device)
-    except CheckpointError as error:
+    except (CheckpointError, EncoderError) as error:
         raise UsageError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(

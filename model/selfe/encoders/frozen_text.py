@@ -102,7 +102,6 @@ class FrozenText:
         self._clip_length = found.clip.size("max_position_embeddings", below=TEXT_TOWER)
         self._null: Condition | None = None
 
-    @torch.no_grad()
     def __call__(self, prompts: list[str]) -> Condition:
         """Prompts -> tokens float32 (B, T, X), mask bool (B, T) and pooled float32 (B, Y), on the encoders' device.
 
@@ -126,12 +125,14 @@ class FrozenText:
         return []
 
     def _read(self, prompts: list[str]) -> Condition:
-        t5 = self._padded(self._t5_tokens, prompts, self.num_tokens)
-        clip = self._padded(self._clip_tokens, prompts, self._clip_length)
-        mask: Tensor = t5["attention_mask"].bool()
-        tokens = self._t5(**t5).last_hidden_state.float()
-        pooled = self._clip(**clip).pooler_output.float()
-        return Condition(tokens * mask[..., None], mask, pooled)
+        # What is read while sampling must serve training too: tensors of inference mode could not.
+        with torch.inference_mode(mode=False), torch.no_grad():
+            t5 = self._padded(self._t5_tokens, prompts, self.num_tokens)
+            clip = self._padded(self._clip_tokens, prompts, self._clip_length)
+            mask: Tensor = t5["attention_mask"].bool()
+            tokens = self._t5(**t5).last_hidden_state.float()
+            pooled = self._clip(**clip).pooler_output.float()
+            return Condition(tokens * mask[..., None], mask, pooled)
 
     def _padded(self, tokenizer: Any, prompts: list[str], length: int) -> dict[str, Tensor]:
         batch = tokenizer(

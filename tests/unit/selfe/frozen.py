@@ -20,8 +20,8 @@ SCALE, SHIFT = 0.3611, 0.1159
 
 
 def save_t5(model_folder: Path, tokenizer_folder: Path | None = None) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import T5Config, T5EncoderModel
 
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -124,9 +124,13 @@ def model_config(place: Path, *, text_width: int = T5_WIDTH, pooled_width: int =
             grid=(2, 2),
             modulation="shared",
         ),
-        text=FrozenTextConfig(t5=str(place), clip=str(place), num_tokens=NUM_TOKENS),
+        text=text_config(place),
         parametrisation="x0",
     )
+
+
+def text_config(place: Path) -> FrozenTextConfig:
+    return FrozenTextConfig(t5=str(place), clip=str(place), num_tokens=NUM_TOKENS)
 
 
 def autoencoder_config(place: Path) -> FrozenAutoencoderConfig:

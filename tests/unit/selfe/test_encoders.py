@@ -23,7 +23,7 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture(scope="module")
 def text(frozen_encoders: Path) -> FrozenText:
-    return FrozenText(find_text(text_config(frozen_encoders)))
+    return FrozenText(find_text(frozen.text_config(frozen_encoders)))
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,6 @@ def coder(frozen_encoders: Path) -> FluxAutoencoder:
 @pytest.fixture
 def copy(frozen_encoders: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(frozen_encoders, tmp_path / "copy"))
-
-
-def text_config(place: Path | str) -> FrozenTextConfig:
-    return FrozenTextConfig(t5=str(place), clip=str(place), num_tokens=frozen.NUM_TOKENS)
 
 
 def denoiser(text_width: int, pooled_width: int | None) -> DenoiserConfig:
@@ -75,7 +71,7 @@ def test_a_prompt_does_not_depend_on_its_batch_or_its_padding(
 
 def test_long_prompts_are_cut_and_counted(frozen_encoders: Path) -> None:
     """A prompt of more than T tokens is cut to T, counted, and can be told; one of exactly T is whole."""
-    text = FrozenText(find_text(text_config(frozen_encoders)))
+    text = FrozenText(find_text(frozen.text_config(frozen_encoders)))
     exact, long = "dog " * (frozen.NUM_TOKENS - 1), "dog " * frozen.NUM_TOKENS
     c = text([exact, long])
 
@@ -105,7 +101,7 @@ def test_the_pooled_vector_is_that_of_the_last_real_token(text: FrozenText) -> N
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_sixteen_bits_change_little(text: FrozenText, frozen_encoders: Path, dtype: torch.dtype) -> None:
     """In 16 bits the embeddings differ from those in float32 by less than 3 % of their size, and are not equal."""
-    half = FrozenText(find_text(text_config(frozen_encoders)), dtype=dtype)
+    half = FrozenText(find_text(frozen.text_config(frozen_encoders)), dtype=dtype)
     expected, found = text(["a red dog"]).tokens, half(["a red dog"]).tokens
 
     assert 0 < (found - expected).norm() / expected.norm() < 0.03
@@ -153,7 +149,7 @@ def test_widths_that_do_not_fit_are_named_before_a_weight_is_read(copy: Path) ->
     """T5's, CLIP's and the latents' widths are compared with the denoiser's though no weights are there."""
     for weights in copy.rglob("*.safetensors"):
         weights.unlink()
-    config = text_config(copy)
+    config = frozen.text_config(copy)
 
     assert find_text(config, denoiser(32, 24)).widths == (32, 24)
     with pytest.raises(EncoderError, match=r"T5.*config\.json says d_model 32, expected 64.*text_width"):
@@ -196,7 +192,7 @@ def test_a_missing_tokenizer_is_named(copy: Path) -> None:
     shutil.rmtree(copy / "tokenizer_2")
 
     with pytest.raises(EncoderError, match=r"tokenizer of the T5 text encoder .*tokenizer_2"):
-        FrozenText(find_text(text_config(copy)))
+        FrozenText(find_text(frozen.text_config(copy)))
 
 
 def test_another_kind_of_network_is_refused(frozen_encoders: Path, tmp_path: Path) -> None:
@@ -245,7 +241,7 @@ def test_weights_that_lack_a_tensor_are_refused(copy: Path) -> None:
     save_file({key: value for key, value in tensors.items() if key != name}, path, metadata={"format": "pt"})
 
     with pytest.raises(EncoderError, match=r"lack 1 tensors, such as .*final_layer_norm"):
-        FrozenText(find_text(text_config(copy)))
+        FrozenText(find_text(frozen.text_config(copy)))
 
 
 def test_other_weights_than_a_checkpoint_was_trained_with_are_refused(copy: Path) -> None:
