@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+MAX_LAMBDA = 20.0
+"""Bound of ``bounded_lambda``. Under the paper's times 19 pairs in 20 lie below 7 and one in 1000 above 33."""
+
 
 def expand(t_B: Tensor, x: Tensor) -> Tensor:
     """(B,) -> (B, 1, ..., 1) with as many dimensions as x."""
@@ -28,6 +31,11 @@ def evaluation_weight(t: Tensor, s: Tensor) -> Tensor:
     # 1 - 2s + st = (1 - s)^2 + s (t - s): this form cannot cancel to a negative number.
     denominator = (1.0 - s).square() + s * gap
     return gap / denominator.clamp_min(1e-12)
+
+
+def bounded_lambda(t: Tensor, s: Tensor) -> Tensor:
+    """min(lambda, MAX_LAMBDA), for 0 <= s <= t <= 1, with lambda = (t - s) / ((1 - t)(1 - s)) (Eq. 17); 0 at s = t = 1."""
+    return ((t - s) / ((1.0 - t) * (1.0 - s)).clamp_min(1e-12)).clamp_max(MAX_LAMBDA)
 
 
 def sample_norm(x: Tensor) -> Tensor:

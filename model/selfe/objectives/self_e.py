@@ -1,32 +1,52 @@
-"""Self-E: learn from data and from the model's own evaluation of its few-step samples (arXiv 2512.22374, Eq. 14-21).
+"""Self-E: learn from data and from the model's own evaluation of its few-step samples (arXiv 2512.22374, Eq. 13-21).
 
-For a row with s < t the prediction xhat0 = G(x_t, t, s, c) is noised again to xhat_s with fresh noise, and the same
-network, without gradient, says in which direction the prompt would move it:
-
-    Delta  = G(xhat_s, s, s, phi) - G(xhat_s, s, s, c)        phi: live weights, c: EMA weights (appendix S.2)
-    x_self = sg[xhat0 - Delta]                                                        (Eq. 14-15)
-    target = (1 - beta) x0 + beta x_self, with beta = lambda / (1 + lambda)           (Eq. 17-18)
-    target is rescaled to the norm of x0 over all elements of the sample              (Eq. 19-20)
+    xhat0  = G(x_t, t, s, c)                                                          (Eq. 6-7)
+    x_self = sg[xhat0 - Delta], Delta: see evaluation.py                              (Eq. 13-15)
+    target = (x0 + lambda x_self) / (1 + lambda) = (1 - beta) x0 + beta x_self        (Eq. 17-18)
+    target at the norm of x0 over all elements of the sample                          (Eq. 19-20)
     loss   = (1/t^2) ||xhat0 - target||^2                                             (Eq. 21)
 
-beta replaces the paper's lambda, which overflows as t -> 1; the two forms agree because Eq. 19 is scale invariant.
-Rows with s = t, and rows whose caption was dropped (Delta would be phi against phi), need no evaluation: the extra passes
-run on the other rows only. Cost: 4 forward equivalents a step when half of the rows have s < t.
+``target`` leaves out the norm (``convex``), or the mixture as well (``eq16``):
+
+    loss   = (1/t^2) (||xhat0 - x0||^2 + lambda ||xhat0 - x_self||^2)                 (Eq. 16)
+
+That is ``convex`` up to a constant and a factor 1 + lambda on the gradient. Where the expected gradient of either is zero,
+xhat0 = E[x0 | x_t, c] - lambda E[Delta]: lambda is the strength of the guidance that is trained in.
+
+The auxiliary term (S.6-S.8) adds a third branch to Delta and trains it: see fake_prompts.py.
+
+What the paper leaves open, and what we chose:
+
+- lambda is infinite at t = 1. ``renorm`` and ``convex`` need only beta = lambda / (1 + lambda), which is finite and exact;
+  ``eq16`` bounds lambda by MAX_LAMBDA.
+- Rows whose caption was dropped have Delta = 0: x_self is then xhat0.
+- The auxiliary loss is added with weight 1, as a mean over all rows of the batch.
+- Its open question 5, to decouple s from lambda: with ``evaluation_time`` the evaluation re-noises to, and is asked at,
+  max(s, evaluation_time), where there is a signal, while the network's s and lambda stay those of (t, s).
+
+Cost in forward passes over a batch, where a backward pass counts as two and half of the rows have s < t: 3 for the data,
+1 for the evaluation; with the auxiliary term 1/2 more for its branch of Delta and 3/2 to train it. In all 4, or 6.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
 
 from selfe.objectives.batch import ObjectiveResult, TrainingBatch
+from selfe.objectives.evaluation import evaluation_direction, own_samples
+from selfe.objectives.fake_prompts import fake_loss
 from selfe.objectives.networks import Networks
-from selfe.parametrisation import predicted_clean, velocity_loss
-from selfe.path import evaluation_weight, expand, noised, sample_norm
+from selfe.objectives.targets import TargetMode, convex_target, energy_preserving, norm_ratio
+from selfe.parametrisation import Parametrisation, predicted_clean, velocity_loss
+from selfe.path import bounded_lambda, evaluation_weight, noised
 from selfe.times import TimePair, anneal, sample_times
+
+AUX_WEIGHT = 0.9
+"""k of the paper: (omega - 1) / omega at omega = 10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,57 +56,82 @@ class SelfE:
     name: ClassVar[str] = "self_e"
     rows_per_caption: ClassVar[int] = 1
 
+    target: TargetMode = "renorm"
+    """What the prediction is drawn to; the paper's choice is ``renorm``."""
     anneal_steps: int = 0
     """Steps over which tau goes 0 -> 1 (S.13); 0 starts at 1."""
+    evaluation_time: float | None = None
+    """The least time of an evaluation, in (0, 1); None evaluates at s (the paper)."""
+    aux_start: int | None = None
+    """Step from which the auxiliary term is on, counted as ``TrainingBatch.step``; None leaves it off."""
+    aux_weight: float = AUX_WEIGHT
+    """k, the share of the classifier direction once the auxiliary term is on, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning, and a weight of a term that is off."""
+        if self.target not in get_args(TargetMode):
+            raise ValueError(f"target {self.target!r} is not one of {', '.join(get_args(TargetMode))}.")
+        if self.anneal_steps < 0:
+            raise ValueError(f"anneal_steps {self.anneal_steps}: expected a number of steps, at least 0.")
+        if self.evaluation_time is not None and not 0.0 < self.evaluation_time < 1.0:
+            raise ValueError(
+                f"evaluation_time {self.evaluation_time}: expected a time between 0 and 1, both excluded. Leave it out "
+                "to evaluate at s."
+            )
+        if self.aux_start is not None and self.aux_start < 0:
+            raise ValueError(
+                f"aux_start {self.aux_start}: expected a step, at least 0; leave it out for never."
+            )
+        if not 0.0 <= self.aux_weight <= 1.0:
+            raise ValueError(f"aux_weight {self.aux_weight}: expected a share between 0 and 1.")
+        if self.aux_start is None and self.aux_weight != AUX_WEIGHT:
+            raise ValueError(
+                f"aux_weight {self.aux_weight} changes nothing while the auxiliary term is off. Give aux_start too."
+            )
 
     @property
     def needs_fake_prompts(self) -> bool:
-        """Not without the auxiliary term."""
-        return False
+        """With the auxiliary term, also before it is on."""
+        return self.aux_start is not None
 
     def times(self, num_rows: int, *, mu: float, step: int, generator: torch.Generator) -> TimePair:
         """Draw t = warp(sigmoid(z)); s = t for half of the rows, else s ~ U((1 - tau) t, t) (S.11-S.13)."""
         return sample_times(num_rows, mu=mu, tau=anneal(step, self.anneal_steps), generator=generator)
 
     def loss(self, networks: Networks, batch: TrainingBatch) -> ObjectiveResult:
-        """The Self-E loss of one batch."""
-        kind = networks.parametrisation
+        """The Self-E loss of one batch, and that of the auxiliary term where it is on."""
+        kind, num_rows = networks.parametrisation, len(batch.x0)
         x_t = noised(batch.x0, batch.eps, batch.t)
         output = networks.live(x_t, batch.t, batch.s, batch.c)
-        with torch.no_grad():
-            xhat0 = predicted_clean(output.detach(), x_t, batch.t, kind)
-            delta = evaluation_direction(networks, xhat0, batch)
-            target = self_evaluated_target(batch.x0, xhat0 - delta, evaluation_weight(batch.t, batch.s))
-        loss = velocity_loss(
-            output, target_x0=target, x0=batch.x0, eps=batch.eps, t=batch.t, kind=kind
-        ).mean()
-        return ObjectiveResult(
-            loss=loss,
-            metrics={
-                "loss": loss.detach(),
-                "delta_ratio": (sample_norm(delta) / sample_norm(batch.x0)).mean(),
-            },
-        )
+        xhat0 = predicted_clean(output.detach(), x_t, batch.t, kind)
+        samples = own_samples(xhat0, batch, evaluation_time=self.evaluation_time)
+        auxiliary = self.aux_start is not None and batch.step >= self.aux_start
+        k = self.aux_weight if auxiliary else 1.0
+        delta = evaluation_direction(networks, samples, num_rows=num_rows, k=k)
+        x_self = xhat0 - delta
+        beta = evaluation_weight(batch.t, batch.s)
+        loss = self_e_losses(output, x_self, batch, mode=self.target, kind=kind).mean()
+        metrics = {
+            "delta_ratio": norm_ratio(delta, batch.x0),
+            "target_ratio": norm_ratio(convex_target(batch.x0, x_self, beta), batch.x0),
+            "high_beta_share": (beta > 0.9).float().mean(),
+        }
+        if auxiliary:
+            of_fakes = fake_loss(networks, samples, num_rows=num_rows)
+            loss = loss + of_fakes
+            metrics["fake_loss"] = of_fakes.detach()
+        return ObjectiveResult(loss=loss, metrics={"loss": loss.detach(), **metrics})
 
 
-@torch.no_grad()
-def evaluation_direction(networks: Networks, xhat0: Tensor, batch: TrainingBatch) -> Tensor:
-    """Delta = G(xhat_s, s, s, phi) - G(xhat_s, s, s, c), (B, L, D); exactly zero where s = t or the caption was dropped."""
-    delta = torch.zeros_like(xhat0)
-    rows = ((batch.s < batch.t) & ~batch.dropped).nonzero().squeeze(1)
-    if len(rows) == 0:
-        return delta
-    s = batch.s[rows]
-    xhat_s = noised(xhat0[rows], batch.fresh_noise[rows], s)
-    conditional = networks.clean(networks.average, xhat_s, s, s, batch.c.rows(rows))
-    unconditional = networks.clean(networks.live, xhat_s, s, s, batch.phi.repeated(len(rows)))
-    delta[rows] = unconditional - conditional
-    return delta
+def self_e_losses(
+    output: Tensor, x_self: Tensor, batch: TrainingBatch, *, mode: TargetMode, kind: Parametrisation
+) -> Tensor:
+    """The weighted loss of each row for the network's output (B, L, D), Eq. 16 or Eq. 18-21: shape (B,)."""
 
+    def loss_to(target_x0: Tensor) -> Tensor:
+        return velocity_loss(output, target_x0=target_x0, x0=batch.x0, eps=batch.eps, t=batch.t, kind=kind)
 
-def self_evaluated_target(x0: Tensor, x_self: Tensor, beta: Tensor) -> Tensor:
-    """(1 - beta) x0 + beta x_self, rescaled sample by sample to the norm of x0 (Eq. 18-20); x0 itself where beta = 0."""
-    beta = expand(beta, x0)
-    mixed = (1.0 - beta) * x0 + beta * x_self
-    renormed = mixed * (sample_norm(x0) / sample_norm(mixed).clamp_min(1e-6))
-    return torch.where(beta == 0.0, x0, renormed)
+    if mode == "eq16":
+        return loss_to(batch.x0) + bounded_lambda(batch.t, batch.s) * loss_to(x_self)
+    target = convex_target(batch.x0, x_self, evaluation_weight(batch.t, batch.s))
+    return loss_to(target if mode == "convex" else energy_preserving(target, batch.x0))

@@ -6,10 +6,10 @@ import torch
 from selfe.ema import averaged_copy
 from selfe.model import ConditionalModel
 from selfe.objectives.batch import TrainingBatch
+from selfe.objectives.evaluation import evaluation_direction, own_samples
 from selfe.objectives.flow_matching import FlowMatching
-from selfe.objectives.self_e import SelfE, evaluation_direction, self_evaluated_target
+from selfe.objectives.self_e import SelfE
 from selfe.parametrisation import Parametrisation
-from selfe.path import evaluation_weight, sample_norm
 from selfe.text import NULL, PAD
 from tests.unit.selfe import tiny
 
@@ -65,40 +65,11 @@ def test_flow_matching_is_the_plain_velocity_loss() -> None:
     assert torch.allclose(FlowMatching().loss(tiny.networks(net, net), data).loss, expected, rtol=1e-5)
 
 
-def test_beta_at_the_ends() -> None:
-    """beta(1, s) = 1 for s < 1, beta(t, 0) = t, beta(t, t) = 0, also at s = t = 1."""
-    t = torch.tensor([1.0, 1.0, 0.3, 0.6, 1.0, 0.0])
-    s = torch.tensor([0.0, 0.4, 0.0, 0.6, 1.0, 0.0])
-
-    assert torch.allclose(evaluation_weight(t, s), torch.tensor([1.0, 1.0, 0.3, 0.0, 0.0, 0.0]))
-
-
-def test_beta_is_lambda_over_one_plus_lambda() -> None:
-    """Beta agrees with the paper's lambda (Eq. 17) wherever lambda is finite."""
-    grid = torch.linspace(0.0, 0.98, 50, dtype=torch.float64)
-    t, s = torch.meshgrid(grid, grid, indexing="ij")
-    t, s = t[s <= t], s[s <= t]
-    lam = t / (1 - t) - s / (1 - s)
-
-    assert torch.allclose(evaluation_weight(t, s), lam / (1 + lam), atol=1e-12)
-
-
-def test_target_has_the_norm_of_the_data() -> None:
-    """The energy-preserving target (Eq. 19-20) has the norm of x0, sample by sample, and is x0 at beta = 0."""
-    generator = torch.Generator().manual_seed(2)
-    x0 = torch.randn(5, 4, 64, generator=generator)
-    x_self = 3.0 * torch.randn(5, 4, 64, generator=generator)
-    beta = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0])
-    target = self_evaluated_target(x0, x_self, beta)
-
-    assert torch.equal(target[0], x0[0])
-    assert torch.allclose(sample_norm(target), sample_norm(x0), rtol=1e-5)
-
-
 def test_no_evaluation_where_s_equals_t_or_the_caption_was_dropped() -> None:
     """Delta is exactly zero on rows without an evaluation, and not on the others."""
     net, data = model("x0"), batch(s_equals_t=False)
-    delta = evaluation_direction(tiny.networks(net, averaged_copy(net)), data.x0, data)
+    samples = own_samples(data.x0, data)
+    delta = evaluation_direction(tiny.networks(net, averaged_copy(net)), samples, num_rows=len(data.x0))
 
     assert (delta[0] == 0).all()
     assert (delta[1:].flatten(1).norm(dim=1) > 0).all()
