@@ -48,7 +48,7 @@ class MeanFlow:
     """Share of rows with s < t. The paper: 0.25 on ImageNet, 0.75 on CIFAR-10."""
     derivative: Derivative = "jvp"
     """How du/dt is computed. ``jvp``: forward-mode differentiation, exact, also under bfloat16 autocast. ``difference``:
-    two plain calls in float32, for networks that forward mode cannot pass (compiled, sharded)."""
+    two plain calls in float32, for networks that forward mode cannot pass (kernels or wrappers without its formulas)."""
     difference_step: float = 2e-4
     """h of ``difference``. The embedding of the times turns at up to 1000 radians per unit of time, so that 1e-3 is off
     by a tenth already on our network; below 1e-5 rounding takes over."""
@@ -115,12 +115,14 @@ class MeanFlow:
 def derivative_by_jvp(u: AverageVelocity, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
     """du/dt along the tangent (v, 1) of (x_t, t), float32 (B, L, D), by forward-mode differentiation.
 
-    Fused attention kernels have no forward-mode formula: inside, attention is torch's own composition of matrix products.
+    Fused attention kernels and compiled code have no forward-mode formulas: inside, attention is torch's own composition of
+    matrix products and a compiled network runs as it was written (what is compiled stays so for other calls).
 
     Raises:
         NotImplementedError: of torch, where the network has another operation without such a formula.
     """
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
+    eager = torch.compiler.set_stance("force_eager")
+    with warnings.catch_warnings(), eager, sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
         # The first dual tensor of a process makes torch compile its own formulas with its own deprecated compiler.
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
         average = u(forward_ad.make_dual(x_t, v), forward_ad.make_dual(t, torch.ones_like(t)))
