@@ -59,3 +59,20 @@ def test_another_grid_draws_another_size_with_its_own_warp(pipeline: AnyStepPipe
     assert torch.equal(pipeline(PROMPTS, SEEDS, 2, grid=pipeline.grid), pipeline(PROMPTS, SEEDS, 2))
     with pytest.raises(SamplerError, match="at least one row"):
         pipeline(PROMPTS, SEEDS, 2, grid=(0, 4))
+
+
+@pytest.mark.parametrize(("omega", "rows"), [(1.0, 3), (2.0, 6)])
+def test_both_branches_are_one_call_and_omega_one_costs_one_branch(
+    pipeline: AnyStepPipeline, omega: float, rows: int
+) -> None:
+    """Each step calls the network once: with B rows where omega = 1, with 2B under guidance, as ``nfe`` counts them."""
+    called = []
+    hook = pipeline.checkpoint.model.register_forward_hook(lambda *call: called.append(len(call[1][0])))
+    options = replace(pipeline.sampler, guidance=omega)
+    latents = pipeline.latents(PROMPTS, SEEDS, 4, options)
+    hook.remove()
+
+    assert called == [rows] * 4
+    assert sum(called) == len(PROMPTS) * pipeline.nfe(4, options)
+    assert latents.shape == (3, 16, 64)
+    assert latents.dtype == torch.float32
