@@ -168,7 +168,7 @@ def _step(trainable: Trainable, step: int, folder: Path) -> Metrics:
     except NotFiniteError as error:
         path = folder / f"nan-step-{step:06d}.safetensors"
         if parallel.is_first():
-            save_file({name: tensor.cpu().contiguous() for name, tensor in error.batch.items()}, path)
+            save_file({name: tensor.cpu().contiguous().clone() for name, tensor in error.batch.items()}, path)
         raise NotFiniteError(
             f"{error} Its batch is kept for inspection in {path}; the state that was saved last is whole. Going on from it "
             "comes to the same step again: lower the learning rate or mend the data, and train in another folder.",

@@ -37,12 +37,12 @@ def deadly(function: Callable[..., Any], fatal_call: int, moment: str) -> Callab
     """The function, but its ``fatal_call``-th call kills this process."""
     calls = 0
 
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == fatal_call and moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        result = function(*arguments)
+        result = function(*arguments, **named)
         if calls == fatal_call:
             os.kill(os.getpid(), signal.SIGKILL)
         return result

@@ -24,6 +24,12 @@ def training(name: str) -> ModelTraining:
     return ModelTraining(tiny.config(), recipe, tiny.RandomLatents(), device=CPU)
 
 
+def assert_same_state(first: ModelTraining, second: ModelTraining) -> None:
+    tensors = second.state_dict()
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, tensors[name]), name
+
+
 @pytest.mark.parametrize("objective", ["flow_matching", "self_e"])
 def test_a_resumed_run_is_the_uninterrupted_run_bit_for_bit(objective: str, tmp_path: Path) -> None:
     """Eight steps at once, or three, a new process, and five more: the same weights, average and metrics."""
@@ -33,8 +39,7 @@ def test_a_resumed_run_is_the_uninterrupted_run_bit_for_bit(objective: str, tmp_
     resumed = training(objective)
     train(resumed, tmp_path / "parts", LoopOptions(num_steps=8, log_every=1, save_every=3))
 
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert_same_state(whole, resumed)
     assert _losses(tmp_path / "whole") == _losses(tmp_path / "parts")
 
 
