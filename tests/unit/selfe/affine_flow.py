@@ -47,6 +47,7 @@ class Recording:
 
     flow: AffineFlow
     kind: Parametrisation
+    ignores_s: bool = False
     rows_with_gradient: list[int] = field(default_factory=list)
     rows_without: list[int] = field(default_factory=list)
     told: list[tuple[Tensor, Tensor]] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Recording:
         assert len(x_t) == len(t) == len(s) == len(c.tokens)
         (self.rows_with_gradient if torch.is_grad_enabled() else self.rows_without).append(len(x_t))
         self.told.append((t, s))
-        u = self.flow.average_velocity(x_t, t, s)
+        u = self.flow.average_velocity(x_t, t, t if self.ignores_s else s)
         return u if self.kind == "v" else x_t - expand(t, x_t) * u
 
 
