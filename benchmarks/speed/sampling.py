@@ -83,7 +83,7 @@ def ours(pipeline: AnyStepPipeline, batch_size: int) -> Side:
 def plain(pipeline: AnyStepPipeline, batch_size: int) -> Side:
     """The loop as it is usually written."""
     model, device = pipeline.checkpoint.model, pipeline.device
-    config, read = model.config, prompt_reader(model.config)
+    config, read = model.config, prompt_reader(pipeline.checkpoint, device)
     length = config.denoiser.grid[0] * config.denoiser.grid[1]
 
     @torch.inference_mode()
