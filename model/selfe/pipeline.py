@@ -37,8 +37,21 @@ PIXELS_PER_TOKEN = 16
 class AnyStepPipeline:
     """A checkpoint ready to draw: reader of prompts, model, sampler and decoder."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: torch.device | str = "cpu") -> None:
-        """Load the frozen encoders that the checkpoint names, if any.
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device | str = "cpu",
+        reader: PromptReader | None = None,
+        coder: LatentCoder | None = None,
+    ) -> None:
+        """Load the frozen encoders that the checkpoint names, if any, unless they are given.
+
+        Args:
+            checkpoint: Network and what it names.
+            device: Where to compute.
+            reader: Reads its prompts; lies on ``device``.
+            coder: Decodes its latents; lies on ``device``.
 
         Raises:
             selfe.encoders.places.EncoderError: one of them is missing or does not fit.
@@ -46,8 +59,8 @@ class AnyStepPipeline:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.sampler = checkpoint.sampler
-        self._read = prompt_reader(checkpoint, device)
-        self._coder = latent_coder(checkpoint, device)
+        self._read = reader or prompt_reader(checkpoint, device)
+        self._coder = coder or latent_coder(checkpoint, device)
         self.grid = checkpoint.model.config.denoiser.grid
 
     @classmethod

@@ -25,7 +25,7 @@ from selfe.sampler import SamplerOptions, SSchedule
 from selfe.trainer import Recipe
 from selfe.training_log import METRICS_FILE
 from selfe.training_state import copy_state, newest_state
-from selfe_eval.train.generator import GeneratorPlan, train_generator
+from selfe_eval.train.generator import Ends, GeneratorPlan, train_generator
 from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.vocabulary import text_config
 
@@ -126,7 +126,7 @@ def train_bundled(
         batch_size=BATCH_SIZE,
         data={"distinct_scenes": NUM_SCENES},
     )
-    return train_generator(plan, pool, autoencoder, folder, device=device, on_step=on_step)
+    return train_generator(plan, pool, Ends(autoencoder=autoencoder), folder, device=device, on_step=on_step)
 
 
 def _copy_warm_start(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import torch
 
 from selfe.autoencoder import Autoencoder
 from selfe.checkpoint import Checkpoint, save_checkpoint
+from selfe.encoders.flux_autoencoder import FrozenAutoencoderConfig
+from selfe.encoders.protocol import LatentCoder, PromptReader
 from selfe.loop import LoopEvent, LoopOptions, train
 from selfe.model import ConditionalModel, ModelConfig
 from selfe.objectives.protocol import describe
 from selfe.pipeline import AnyStepPipeline
+from selfe.placement import Placement
 from selfe.sampler import SamplerOptions
 from selfe.trainer import LatentSource, ModelTraining, Recipe
 from selfe.training_log import training_seconds
@@ -43,28 +46,59 @@ class GeneratorPlan:
     """What else the checkpoint's record says of the data; JSON types only."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """What stands around the network: what the checkpoint names, and what draws samples on the way."""
+
+    autoencoder: Autoencoder | FrozenAutoencoderConfig
+    """The model's own, or where a frozen one lies."""
+    encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Role -> file name -> SHA-256 of the frozen networks' weights."""
+    reader: PromptReader | None = None
+    """Of frozen text encoders that are loaded already."""
+    coder: LatentCoder | None = None
+    """The frozen autoencoder, where it is loaded already."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether samples can be drawn without loading frozen networks for them."""
+        return isinstance(self.autoencoder, Autoencoder) or self.coder is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """How a training computes; none of it decides the numbers."""
+
+    placement: Placement = field(default_factory=Placement)
+    """On how many processes and how."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard events beside metrics.jsonl."""
+
+
 def train_generator(
     plan: GeneratorPlan,
     source: LatentSource,
-    autoencoder: Autoencoder,
+    ends: Ends,
     folder: Path,
     *,
     device: torch.device,
     on_step: Callable[[LoopEvent], None],
+    machine: Machine = Machine(),
 ) -> Path:
     """Train (or resume) in ``folder`` and keep the newest checkpoint in ``folder / "checkpoint"``.
 
     Returns:
         The checkpoint's folder.
     """
-    training = ModelTraining(plan.network, plan.recipe, source, device=device)
+    training = ModelTraining(plan.network, plan.recipe, source, device=device, placement=machine.placement)
 
     def checkpoint(step: int, average: ConditionalModel) -> Checkpoint:
         return Checkpoint(
             name=plan.name,
             suite=plan.suite,
             model=average,
-            autoencoder=autoencoder,
+            autoencoder=ends.autoencoder,
+            encoders=ends.encoders,
             sampler=plan.sampler,
             training=_record(plan, training, step, folder),
             sha256="",
@@ -75,10 +109,13 @@ def train_generator(
         if average is None:  # the first process alone has it, and writes
             return
         made = checkpoint(step, average)
-        save_sample_grid(AnyStepPipeline(made, device=device), folder / f"samples-{step:06d}.png")
+        if ends.draws:
+            pipeline = AnyStepPipeline(made, device=device, reader=ends.reader, coder=ends.coder)
+            save_sample_grid(pipeline, folder / f"samples-{step:06d}.png")
         save_checkpoint(folder / "checkpoint", made)
 
-    train(training, folder, plan.loop, on_step=on_step, on_sample=on_sample)
+    loop = replace(plan.loop, tensorboard=machine.tensorboard)
+    train(training, folder, loop, on_step=on_step, on_sample=on_sample)
     return folder / "checkpoint"
 
 

@@ -9,9 +9,12 @@ import torch
 
 from selfe.loop import LoopEvent
 from selfe.objectives.self_e import SelfE
+from selfe.placement import Placement
 from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
 from selfe_eval.train.bundled import PRESETS, train_bundled
+from selfe_eval.train.generator import Machine
 from selfe_eval.train.objectives import objective_from
+from selfe_eval.train.options import TrainOptions
 from selfe_eval.train.presets import TrainingJob
 from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
 
@@ -72,7 +75,28 @@ def tiny(job: TrainingJob) -> Path:
         seed=chosen.seed or 0,
         is_smoke=chosen.smoke,
     )
-    return train_tiny(training, job.folder, device=job.device, on_phase=job.on_phase)
+    return train_tiny(
+        training, job.folder, device=job.device, on_phase=job.on_phase, machine=_machine(chosen)
+    )
+
+
+def half_b(job: TrainingJob) -> Path:
+    """Preset ``0.5b``."""
+    from selfe_eval.train.pictures import HALF_B, train_on_pictures
+
+    return train_on_pictures(HALF_B, job, _machine(job.options))
+
+
+def two_b(job: TrainingJob) -> Path:
+    """Preset ``2b``."""
+    from selfe_eval.train.pictures import TWO_B, train_on_pictures
+
+    return train_on_pictures(TWO_B, job, _machine(job.options))
+
+
+def _machine(chosen: TrainOptions) -> Machine:
+    placement = Placement(parallel="fsdp" if chosen.parallel == "fsdp" else "ddp")
+    return Machine(placement=placement, tensorboard=chosen.tensorboard)
 
 
 def _generator(job: TrainingJob, name: str) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from selfe_eval.errors import UsageError, unknown_name
+from selfe_eval.ranks import ranks_here
 from selfe_eval.train.options import TrainOptions, flag
 
 
@@ -110,6 +111,8 @@ def check_options(name: str, options: TrainOptions) -> None:
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
+    if ranks_here().count > 1 and "parallel" not in PRESETS[name].takes:
+        raise UsageError(f"Preset {name} trains in one process; start it without torchrun.")
     foreign = options.chosen() - PRESETS[name].takes
     if foreign:
         takes = ", ".join(sorted(map(flag, PRESETS[name].takes))) or "no options of its own"
@@ -127,9 +130,16 @@ def run_preset(name: str, job: TrainingJob) -> Path:
     """
     module, _, attribute = PRESETS[name].function.partition(":")
     function = cast(Callable[[TrainingJob], Path], getattr(importlib.import_module(module), attribute))
+    import torch
+
+    from selfe import parallel
+    from selfe.checkpoint import CheckpointError
+    from selfe.data.pictures import NoPicturesError
+    from selfe.encoders.places import EncoderError
     from selfe.training_errors import TrainingError
 
     try:
-        return function(job)
-    except TrainingError as error:
+        with parallel.joined(torch.device(job.device)) as device:
+            return function(replace(job, device=str(device)))
+    except (TrainingError, EncoderError, NoPicturesError, CheckpointError) as error:
         raise UsageError(str(error)) from error

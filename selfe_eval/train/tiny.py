@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from selfe.presets import smoke, tiny
 
+from selfe import parallel
+from selfe.autoencoder import Autoencoder
 from selfe.checkpoint import load_checkpoint
 from selfe.loop import LoopEvent, LoopOptions
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
+from selfe.presets import smoke, tiny
 from selfe.sampler import SamplerOptions
 from selfe.trainer import Recipe
 from selfe_eval.resources import checkpoints_dir
 from selfe_eval.train.bundled import GUIDANCE, SUITE
-from selfe_eval.train.generator import GeneratorPlan, train_generator
+from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
 from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.vocabulary import text_config
 
@@ -88,6 +90,7 @@ def train_tiny(
     *,
     device: str,
     on_phase: Callable[[str, int, int, dict[str, float]], None],
+    machine: Machine = Machine(),  # noqa: B008 - frozen
 ) -> Path:
     """Train (or resume) in ``folder``; encoded scenes are kept beside it, for other trainings too.
 
@@ -104,6 +107,9 @@ def train_tiny(
             f"{training.objective.rows_per_caption} rows, as {training.objective.name} needs them."
         )
     autoencoder = load_checkpoint(checkpoints_dir() / AUTOENCODER_OF).autoencoder
+    assert isinstance(autoencoder, Autoencoder), "the bundled ones bring their own"
+    if not parallel.is_first():
+        parallel.meet()  # the first process encodes, the others read what it kept
     pool = load_pool(
         autoencoder,
         folder.parent / "latents",
@@ -116,12 +122,20 @@ def train_tiny(
         ),
         on_progress=lambda done, total: on_phase("encoding scenes", done, total, {}),
     )
+    if parallel.is_first():
+        parallel.meet()
 
     def on_step(event: LoopEvent) -> None:
         on_phase(training.name, event.step, event.num_steps, event.metrics)
 
     return train_generator(
-        tiny_plan(training), pool, autoencoder, folder, device=torch.device(device), on_step=on_step
+        tiny_plan(training),
+        pool,
+        Ends(autoencoder=autoencoder),
+        folder,
+        device=torch.device(device),
+        machine=machine,
+        on_step=on_step,
     )
 
 
