@@ -1,6 +1,6 @@
 """The linear path x_t = (1 - t) x0 + t eps, and what follows from it by algebra.
 
-Times have shape (B,) and are broadcast over samples of shape (B, L, D). Sources: Self-E equations 1, 2, 6 and 17.
+Times have shape (B,) and are broadcast over samples of shape (B, L, D). Sources: Self-E equations 1, 2 and 17.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from torch import Tensor
 
 MAX_LAMBDA = 20.0
-"""Bound of ``bounded_lambda``. Under the paper's times 19 pairs in 20 lie below 7 and one in 1000 above 33."""
+"""Bound of ``bounded_lambda``. Under the paper's times at L = 256, of the pairs with s < t half lie below 1.0, 95 % below 6.9
+and 99.6 % below the bound."""
 
 
 def expand(t_B: Tensor, x: Tensor) -> Tensor:

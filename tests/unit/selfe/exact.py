@@ -5,7 +5,7 @@ A prompt is one number: PHI, C or C_FAKE. Samples are tokens (B, L, D) whose ele
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +64,7 @@ def prompts(numbers: Tensor) -> Condition:
     return Condition(numbers[:, None], torch.ones(len(numbers), 1, dtype=torch.bool))
 
 
-def by_prompt(means: dict[int, PosteriorMean], kind: Parametrisation = "x0") -> Network:
+def by_prompt(means: Mapping[int, PosteriorMean], kind: Parametrisation = "x0") -> Network:
     """The network that returns the posterior mean that belongs to the prompt of each row; for ``v`` all are Gaussian."""
 
     def network(x: Tensor, t: Tensor, s: Tensor, c: Condition) -> Tensor:
