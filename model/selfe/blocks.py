@@ -9,9 +9,12 @@ Shape legend: B batch, T text tokens, I image tokens, L = T + I, D width, H head
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from selfe.embeddings import rotate
 
@@ -80,7 +83,27 @@ class Stream(nn.Module):
         return self.query_norm(q), self.key_norm(k), v
 
 
-class DoubleStreamBlock(nn.Module):
+class Block(nn.Module):
+    """A block that can be told to forget what happens inside it, and to compute it again in the backward pass.
+
+    It does so from within, where ``torch.compile`` sees it and makes one graph of it, and where the hooks of a sharded
+    block stay outside: recomputing a compiled block from without may pick another graph than the first time, and fail.
+    """
+
+    recompute = False
+
+    def forward(self, *arguments: Any) -> Any:
+        """``run``, with its activations kept or computed again; passes without gradients keep none anyway."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self.run, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return self.run(*arguments)
+
+    def run(self, *arguments: Any) -> Any:
+        """What the block computes."""
+        raise NotImplementedError
+
+
+class DoubleStreamBlock(Block):
     """Text and image tokens with separate weights and one joint attention."""
 
     NUM_MODULATION = 12
@@ -91,7 +114,7 @@ class DoubleStreamBlock(nn.Module):
         self.image = Stream(width, num_heads)
         self.text = Stream(width, num_heads)
 
-    def forward(
+    def run(
         self,
         image_BID: Tensor,
         text_BTD: Tensor,
@@ -117,7 +140,7 @@ def _finish_stream(stream: Stream, x: Tensor, attended: Tensor, modulation: tupl
     return torch.addcmul(x, mlp_gate[:, None], stream.mlp(modulate(x, mlp_shift, mlp_scale)))
 
 
-class SingleStreamBlock(nn.Module):
+class SingleStreamBlock(Block):
     """All tokens with the same weights; attention and MLP in parallel, joined by one output projection."""
 
     NUM_MODULATION = 3
@@ -132,7 +155,7 @@ class SingleStreamBlock(nn.Module):
         self.key_norm = QKNorm(width // num_heads)
         self.outputs = nn.Linear(5 * width, width)
 
-    def forward(
+    def run(
         self,
         x_BLD: Tensor,
         modulation: tuple[Tensor, ...],

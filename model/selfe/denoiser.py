@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from selfe.blocks import DoubleStreamBlock, SingleStreamBlock, modulate
+from selfe.blocks import Block, DoubleStreamBlock, SingleStreamBlock, modulate
 from selfe.embeddings import NUM_FREQUENCIES, TwoLayer, rotary_table, sinusoid, token_positions
 
 
@@ -105,8 +104,6 @@ class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpoint_blocks = False
-        """Whether the backward pass computes each block again instead of keeping what happened inside it."""
         width = config.width
         self.image_in = nn.Linear(config.token_dims, width)
         self.text_in = nn.Linear(config.text_width, width)
@@ -123,6 +120,10 @@ class Denoiser(nn.Module):
         self.final_modulation = nn.Linear(width, 2 * width)
         self.image_out = nn.Linear(width, config.token_dims)
         self._initialise()
+
+    def blocks(self) -> list[Block]:
+        """All blocks, in order."""
+        return [block for block in (*self.double_blocks, *self.single_blocks) if isinstance(block, Block)]
 
     def _initialise(self) -> None:
         for name, module in self.named_modules():
@@ -143,18 +144,13 @@ class Denoiser(nn.Module):
         image, text_tokens = self.image_in(x_t), self.text_in(text.tokens)
         num_double = self.config.num_double
         for block, modulation in zip(self.double_blocks, modulations[:num_double], strict=True):
-            image, text_tokens = self._run(block, image, text_tokens, modulation, rotary, keys)
+            image, text_tokens = block(image, text_tokens, modulation, rotary, keys)
         joint = torch.cat([text_tokens, image], dim=1)
         for block, modulation in zip(self.single_blocks, modulations[num_double:], strict=True):
-            joint = self._run(block, joint, modulation, rotary, keys)
+            joint = block(joint, modulation, rotary, keys)
         shift, scale = self.final_modulation(F.silu(e)).chunk(2, dim=-1)
         out: Tensor = self.image_out(modulate(joint[:, text_tokens.shape[1] :], shift, scale))
         return out
-
-    def _run(self, block: nn.Module, *arguments: Any) -> Any:
-        if self.checkpoint_blocks and torch.is_grad_enabled():
-            return checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False)
-        return block(*arguments)
 
 
 def _attended_keys(mask_BT: Tensor, num_image: int) -> Tensor:

@@ -45,6 +45,10 @@ class ModelConfig:
         return mu_of_length(rows * columns, self.anchors)
 
 
+RECOMPILE_LIMIT = 32
+"""Graphs of one kind of block before the rest runs uncompiled: four modes, each for a few coincidences of sizes."""
+
+
 class ConditionalModel(nn.Module):
     """Denoiser, and the text encoder that is trained with it if there is one."""
 
@@ -72,15 +76,20 @@ def checkpoint_activations(model: ConditionalModel) -> None:
 
     Gradients stay what they are. Passes without gradients, and autocast, are as before.
     """
-    model.denoiser.checkpoint_blocks = True
+    for block in model.denoiser.blocks():
+        block.recompute = True
 
 
-def compiled(model: ConditionalModel) -> ConditionalModel:
+def compiled(model: ConditionalModel, *, backend: str = "inductor") -> ConditionalModel:
     """Compile the model's blocks in place and return it; names of weights stay, and a copy of it is not compiled.
 
-    Each kind of block is compiled once for every mode it runs in (with and without gradients, frozen weights), for all
-    batch sizes and grids: a size that was compiled for alone would be compiled again when the batch or bucket changes.
+    Each kind of block is compiled once for every mode it runs in (with gradients, without, with frozen weights), for all
+    batch sizes and grids: what is compiled for one size alone would be compiled again at every change of the bucket.
     """
-    for block in (*model.denoiser.double_blocks, *model.denoiser.single_blocks):
-        block.compile(dynamic=True)
+    from torch._dynamo import config
+
+    # Sizes that are equal when a mode is first met (T text and I image tokens) are taken for one, and met once more.
+    config.recompile_limit = max(RECOMPILE_LIMIT, config.recompile_limit)
+    for block in model.denoiser.blocks():
+        block.compile(dynamic=True, backend=backend)
     return model
