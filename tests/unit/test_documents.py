@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -89,3 +90,14 @@ def test_texts_end_in_one_newline() -> None:
     ]
 
     assert ragged == []
+
+
+def test_what_the_model_page_names_is_there() -> None:
+    """Every dotted name of the page that stands beside the paper can be imported."""
+    page = (ROOT / "model" / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"`(selfe\.[\w.]+)\.(\w+)`", page)
+
+    assert len(names) > 20
+    assert [
+        f"{module}.{name}" for module, name in names if not hasattr(importlib.import_module(module), name)
+    ] == []
