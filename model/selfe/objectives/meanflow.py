@@ -27,6 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from selfe.objectives.batch import ObjectiveResult, TrainingBatch
 from selfe.objectives.networks import Networks
+from selfe.objectives.rows import rows_where
 from selfe.parametrisation import MIN_T_V, velocity_loss
 from selfe.path import expand, noised
 from selfe.times import TimePair, sample_t
@@ -92,10 +93,7 @@ class MeanFlow:
     @torch.no_grad()
     def _target(self, networks: Networks, batch: TrainingBatch, x_t: Tensor) -> Tensor:
         """x_t - t u_target = x0 + t (t - s) du/dt: the clean sample to which u_target points."""
-        target = batch.x0.clone()
-        rows = (batch.s < batch.t).nonzero().squeeze(1)
-        if len(rows) == 0:
-            return target
+        rows = rows_where(batch.s < batch.t)
         x, t, s, c = x_t[rows], batch.t[rows], batch.s[rows], batch.c.rows(rows)
         v = (batch.eps - batch.x0)[rows]
 
@@ -107,6 +105,7 @@ class MeanFlow:
             du_dt = derivative_by_jvp(u, x, v, t)
         else:
             du_dt = derivative_by_difference(u, x, v, t, s, step=self.difference_step)
+        target = batch.x0.clone()
         target[rows] += expand(t * (t - s), x) * du_dt
         return target
 
@@ -135,7 +134,7 @@ def derivative_by_jvp(u: AverageVelocity, x_t: Tensor, v: Tensor, t: Tensor) -> 
 def derivative_by_difference(
     u: AverageVelocity, x_t: Tensor, v: Tensor, t: Tensor, s: Tensor, *, step: float
 ) -> Tensor:
-    """The same by the central difference over [t - step, t + step], cut off at s and at 1; s < t.
+    """The same by the central difference over [t - step, t + step], cut off at s and at 1; 0 at s = t = 1.
 
     Autocast is off inside: a difference of two bfloat16 outputs would be rounding.
     """
@@ -143,7 +142,7 @@ def derivative_by_difference(
     with torch.autocast(x_t.device.type, enabled=False):
         ahead = u(x_t + expand(late - t, x_t) * v, late)
         behind = u(x_t + expand(early - t, x_t) * v, early)
-    return (ahead - behind) / expand(late - early, x_t)
+    return (ahead - behind) / expand((late - early).clamp_min(1e-12), x_t)
 
 
 def adaptive_weight(error: Tensor, *, power: float, offset: float) -> Tensor:

@@ -28,6 +28,7 @@ from torch import Tensor
 from selfe.objectives.batch import ObjectiveResult, TrainingBatch
 from selfe.objectives.jump import jump
 from selfe.objectives.networks import Networks
+from selfe.objectives.rows import rows_where
 from selfe.parametrisation import velocity_loss
 from selfe.path import expand, noised
 from selfe.times import TimePair, sample_t, warp
@@ -78,10 +79,7 @@ class Shortcut:
     @torch.no_grad()
     def _target(self, networks: Networks, batch: TrainingBatch, x_t: Tensor) -> Tensor:
         """x_t - t u_target, the clean sample to which u_target points; x0 where s = t."""
-        target = batch.x0.clone()
-        rows = (batch.s < batch.t).nonzero().squeeze(1)
-        if len(rows) == 0:
-            return target
+        rows = rows_where(batch.s < batch.t)
         x, t, s, c = x_t[rows], batch.t[rows], batch.s[rows], batch.c.rows(rows)
         middle = midpoint(t, s, batch.mu)
         finest = 0.5**self.num_grids
@@ -90,7 +88,8 @@ class Shortcut:
         )
         x_m = jump(x, networks.clean(networks.average, x, t, told_m, c), t, middle)
         x_s = jump(x_m, networks.clean(networks.average, x_m, middle, told_s, c), middle, s)
-        target[rows] = x - expand(t / (t - s), x) * (x - x_s)
+        target = batch.x0.clone()
+        target[rows] = torch.where(expand(s < t, x), x - expand(t / (t - s), x) * (x - x_s), target[rows])
         return target
 
 
