@@ -15,12 +15,11 @@ from pathlib import Path
 import torch
 
 from selfe.autoencoder import Autoencoder
-from selfe.denoiser import DenoiserConfig
 from selfe.loop import LoopEvent, LoopOptions
-from selfe.model import ModelConfig
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
+from selfe.presets import tiny
 from selfe.sampler import SamplerOptions, SSchedule
 from selfe.trainer import Recipe
 from selfe.training_log import METRICS_FILE
@@ -69,21 +68,6 @@ PRESETS = {
 }
 
 
-def network() -> ModelConfig:
-    """6.2 M parameters: 2 double and 4 single blocks of width 224 on 16 image tokens, one shared modulation map."""
-    denoiser = DenoiserConfig(
-        width=224,
-        num_heads=7,
-        num_double=2,
-        num_single=4,
-        rope_dims=(4, 14, 14),
-        text_width=128,
-        grid=(4, 4),
-        modulation="shared",
-    )
-    return ModelConfig(denoiser=denoiser, text=text_config(), parametrisation="x0")
-
-
 def recipe(objective: Objective) -> Recipe:
     """The recipe that both generators share, with one objective or the other."""
     return Recipe(
@@ -119,7 +103,7 @@ def train_bundled(
     plan = GeneratorPlan(
         name=preset.name,
         suite=SUITE,
-        network=network(),
+        network=tiny(text_config()),
         recipe=recipe(preset.objective),
         loop=LoopOptions(num_steps=preset.stop_at, log_every=50, save_every=250, sample_every=500),
         sampler=SamplerOptions(guidance=GUIDANCE, eta=1.0, s_schedule=preset.s_schedule),
