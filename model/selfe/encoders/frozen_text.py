@@ -93,10 +93,10 @@ class FrozenText:
         self.device = torch.device(device)
         self.num_tokens = found.num_tokens
         self.num_truncated = 0
-        dtype = dtype or (torch.bfloat16 if self.device.type == "cuda" else torch.float32)
+        self.dtype = dtype or (torch.bfloat16 if self.device.type == "cuda" else torch.float32)
         self._t5_tokens, self._clip_tokens = _tokenizer(found.t5), _tokenizer(found.clip)
         self._t5, self._clip = (
-            load_frozen(kind, part, dtype=dtype, trust_remote_code=False).to(self.device)
+            load_frozen(kind, part, dtype=self.dtype, trust_remote_code=False).to(self.device)
             for kind, part in ((T5EncoderModel, found.t5), (CLIPTextModel, found.clip))
         )
         self._clip_length = found.clip.size("max_position_embeddings", below=TEXT_TOWER)
