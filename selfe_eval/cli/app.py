@@ -110,16 +110,35 @@ VERBS = {
         panel=RESULTS,
     ),
     "train": Verb(
-        target="selfe_eval.cli.train:train", summary="Train a bundled model or judge again.", panel=MODEL
+        target="selfe_eval.cli.train:train",
+        summary="Train a network with any objective, on the openmoji world or on your pictures.",
+        panel=MODEL,
+        is_shared=True,
+    ),
+    "encode": Verb(
+        target="selfe_eval.cli.encode:encode",
+        summary="Encode captioned pictures once, to train a large model from.",
+        panel=MODEL,
+        is_shared=True,
     ),
     "sample": Verb(
         target="selfe_eval.cli.sample:sample",
         summary="Draw pictures for prompts, at several step counts.",
         panel=MODEL,
     ),
+    "ablate": Verb(
+        target="selfe_eval.cli.ablate:ablate",
+        summary="Train the paper's variants under one budget and score them alike.",
+        panel=MODEL,
+    ),
     "schedules": Verb(
         target="selfe_eval.cli.schedules:schedules",
         summary="Sweep s_k and eta of the sampler for a checkpoint, over step counts.",
+        panel=MODEL,
+    ),
+    "probe": Verb(
+        target="selfe_eval.cli.probe:probe",
+        summary="Does a model judge its own samples as a converged teacher would?",
         panel=MODEL,
     ),
     "doctor": Verb(

@@ -1,0 +1,230 @@
+"""Train the variants of the paper's Table 2 (and two other any-step objectives) under one budget, and score them alike.
+
+Files: ``ablate.json`` (the plan, written first), ``training/VARIANT-seed-N/`` (state, metrics, samples and ``checkpoint``;
+``training/latents`` is shared), ``runs/VARIANT-seed-N/`` (ordinary run folders) and ``result.json`` (the document of
+``--json``). What is trained is not trained again, and what is scored is not scored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfe_eval.errors import UsageError, unknown_name
+from selfe_eval.generate.checkpoints import find_checkpoint
+from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure, planned_experiment
+from selfe_eval.pipeline.geneval import CheckpointJob
+from selfe_eval.pipeline.plan import select_prompts
+from selfe_eval.pipeline.progress import Progress
+from selfe_eval.pipeline.score import Scorer
+from selfe_eval.records import Suite
+from selfe_eval.report.ablation import TrainedVariant, ablation_of, ablation_report
+from selfe_eval.report.experiment import ExperimentReport
+from selfe_eval.report.published_ablations import published_ablations
+from selfe_eval.runs.atomic import atomic_write_json
+from selfe_eval.train.budget import Budget
+
+PLAN_FILE = "ablate.json"
+RESULT_FILE = "result.json"
+TRAINING_FOLDER = "training"
+BASELINE = "flow_matching"
+"""What differences and step times refer to, where it is among the variants."""
+DETECTOR = "openmoji"
+"""Of the openmoji suite, for which the tiny network is trained."""
+
+PAPER_STEPS, PAPER_ANNEAL_END, PAPER_AUX_START = 710_000, 300_000, 550_000
+"""Of the paper's 2B training: all iterations, those over which tau grows to 1 (S.13), and where the auxiliary term starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One row of the table of variants."""
+
+    objective: str
+    """The objective's text; ``{anneal}`` and ``{late}`` stand for steps at the paper's shares of the training."""
+    about: str
+    """What it shows."""
+
+
+VARIANTS = {
+    "flow_matching": Variant(objective="flow_matching", about="the baseline: s = t only"),
+    "imm": Variant(objective="imm", about="inductive moment matching (2503.07565)"),
+    "meanflow": Variant(objective="meanflow", about="average velocities (2505.13447); not in the paper"),
+    "shortcut": Variant(objective="shortcut", about="two steps in one (2410.12557); not in the paper"),
+    "self_e": Variant(objective="self_e:anneal_steps={anneal}", about="Self-E as the paper trains it"),
+    "self_e-convex": Variant(
+        objective="self_e:anneal_steps={anneal},target=convex", about="without target normalisation (Eq. 18)"
+    ),
+    "self_e-eq16": Variant(
+        objective="self_e:anneal_steps={anneal},target=eq16", about="the hybrid loss itself (Eq. 16)"
+    ),
+    "self_e-aux": Variant(
+        objective="self_e:anneal_steps={anneal},aux_start=0", about="the auxiliary term from the start"
+    ),
+    "self_e-aux-late": Variant(
+        objective="self_e:anneal_steps={anneal},aux_start={late}", about="the auxiliary term from 77 % on"
+    ),
+}
+"""Name -> objective: the variants of Table 2, and two more any-step objectives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationPlan:
+    """What to train and how to score it."""
+
+    variants: tuple[str, ...]
+    """Names in VARIANTS, in the order to train and show them."""
+    seeds: tuple[int, ...]
+    """Of the trainings; every variant is trained with each."""
+    budget: Budget
+    """What every training gets."""
+    suite: Suite
+    """The prompts."""
+    steps: tuple[int, ...]
+    """Step counts of the sampler, ascending."""
+    images_per_prompt: int
+    """Images of each prompt at each step count, from each training."""
+    limit: int | None
+    """At most so many prompts."""
+
+    def objective(self, variant: str) -> str:
+        """The objective's text, with the steps of this budget; counted, as objectives do, from the end of the warm start."""
+        anneal, late = (
+            max(0, round(self.budget.num_steps * at / PAPER_STEPS) - self.budget.warm_start_steps)
+            for at in (PAPER_ANNEAL_END, PAPER_AUX_START)
+        )
+        return VARIANTS[variant].objective.format(anneal=anneal, late=late)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that decides the result, as ``ablate.json`` has it."""
+        return {
+            "experiment": "ablate",
+            "variants": {name: self.objective(name) for name in self.variants},
+            "seeds": list(self.seeds),
+            "budget": self.budget.as_json(),
+            "suite": self.suite.name,
+            "suite_sha256": self.suite.sha256,
+            "steps": list(self.steps),
+            "images_per_prompt": self.images_per_prompt,
+            "limit": self.limit,
+            "num_prompts": len(select_prompts(self.suite, self.limit)),
+            "image_seed": 0,
+            "detector": DETECTOR,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Who is told what is going on."""
+
+    training: Callable[[], AbstractContextManager[Callable[[str, int, int, dict[str, float]], None]]]
+    """Opens a display of one training, to be told (what is being done, done, total, latest metrics)."""
+    progress: Progress
+    """Told about every batch that is drawn or scored."""
+    announce: Callable[[str], None]
+    """Told which training comes next."""
+
+
+def check_variants(names: tuple[str, ...]) -> None:
+    """See that there are such variants.
+
+    Raises:
+        UsageError: a name is unknown or is there twice.
+    """
+    for name in names:
+        if name not in VARIANTS:
+            raise unknown_name("variant", name, VARIANTS)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UsageError(f"--variants: give each variant once; repeated: {', '.join(repeated)}.")
+
+
+def run_ablation(
+    plan: AblationPlan, folder: Path, *, device: str, load_scorer: Callable[[], Scorer], listener: Listener
+) -> ExperimentReport:
+    """Train and score what is missing, and put the table together.
+
+    Args:
+        plan: What to do.
+        folder: Where to; made if missing.
+        device: A torch device.
+        load_scorer: Called once, after the folder has been seen to take files.
+        listener: Told what is going on.
+
+    Raises:
+        UsageError: an objective does not fit the budget, or the folder holds something else.
+        UntrustworthyError: planned images are left without a score.
+    """
+    from selfe_eval.train.ablation import tiny_training
+
+    trainings = {
+        (name, seed): tiny_training(_title(name, seed), plan.objective(name), plan.budget, seed)
+        for name in plan.variants
+        for seed in plan.seeds
+    }
+    with planned_experiment(folder, PLAN_FILE, plan.as_json()):
+        scorer = load_scorer()
+        from selfe_eval.train.ablation import train_variant
+
+        for number, ((name, seed), training) in enumerate(trainings.items(), start=1):
+            title = _title(name, seed)
+            listener.announce(f"{number} of {len(trainings)}: {title} ({plan.objective(name)})")
+            with listener.training() as on_phase:
+                checkpoint = train_variant(
+                    training, folder / TRAINING_FOLDER / title, device=device, on_phase=on_phase
+                )
+            job = _job(plan, checkpoint, device)
+            measure(job, folder / RUNS_FOLDER / title, scorer, listener.progress)
+        report = read_ablation(plan, folder)
+        atomic_write_json(folder / RESULT_FILE, report.document)
+    return report
+
+
+def read_ablation(plan: AblationPlan, folder: Path) -> ExperimentReport:
+    """The table of a folder whose trainings and runs are all complete.
+
+    Raises:
+        UntrustworthyError: a run is not.
+    """
+    variants = [_trained(plan, folder, name) for name in plan.variants]
+    ablation = ablation_of(variants, plan.suite, baseline=BASELINE)
+    return ablation_report(ablation, plan.budget.as_json(), published_ablations())
+
+
+def _trained(plan: AblationPlan, folder: Path, name: str) -> TrainedVariant:
+    from selfe_eval.report.scored_run import read_scored_run
+    from selfe_eval.train.ablation import training_cost
+
+    titles = [_title(name, seed) for seed in plan.seeds]
+    costs = [
+        training_cost(folder / TRAINING_FOLDER / title, warm_start_steps=plan.budget.warm_start_steps)
+        for title in titles
+    ]
+    return TrainedVariant(
+        name=name,
+        objective=plan.objective(name),
+        seeds=plan.seeds,
+        runs=tuple(read_scored_run(folder / RUNS_FOLDER / title, allow_partial=True) for title in titles),
+        folders=tuple(str(folder / RUNS_FOLDER / title) for title in titles),
+        train_seconds=tuple(cost.seconds for cost in costs),
+        step_seconds=tuple(seconds for cost in costs for seconds in cost.step_seconds),
+    )
+
+
+def _job(plan: AblationPlan, checkpoint: Path, device: str) -> CheckpointJob:
+    return CheckpointJob(
+        checkpoint=find_checkpoint(str(checkpoint)),
+        suite=plan.suite,
+        steps=plan.steps,
+        images_per_prompt=plan.images_per_prompt,
+        limit=plan.limit,
+        detector=DETECTOR,
+        device=device,
+    )
+
+
+def _title(variant: str, seed: int) -> str:
+    return f"{variant}-seed-{seed}"

@@ -1,0 +1,103 @@
+"""Train one variant of an ablation in its folder, and tell what that cost; what is trained is not trained again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+from selfe.checkpoint import CONFIG_FILE
+from selfe.training_errors import TrainingError
+from selfe.training_log import METRICS_FILE, training_seconds
+from selfe_eval.errors import UsageError
+from selfe_eval.train.budget import Budget, TrainingCost
+from selfe_eval.train.objectives import objective_from
+from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
+
+OnPhase = Callable[[str, int, int, dict[str, float]], None]
+"""Progress: (what is being done, done, total, latest metrics)."""
+
+
+def budget_of(
+    *, num_steps: int | None, batch_size: int | None, warm_start_steps: int, is_smoke: bool
+) -> Budget:
+    """The sizes that were asked for, and those of preset ``tiny`` (or of its smoke test) where nothing was said.
+
+    Raises:
+        UsageError: the warm start leaves no step.
+    """
+    sizes = SMOKE if is_smoke else Sizes()
+    steps = num_steps or sizes.num_steps
+    if not 0 <= warm_start_steps < steps:
+        raise UsageError(
+            f"--warm-start {warm_start_steps}: expected fewer than the {steps} steps of the whole training, of which the "
+            "warm start is a part."
+        )
+    return Budget(
+        num_steps=steps,
+        batch_size=batch_size or sizes.batch_size,
+        warm_start_steps=warm_start_steps,
+        num_scenes=sizes.num_scenes,
+        is_smoke=is_smoke,
+    )
+
+
+def tiny_training(name: str, objective: str, budget: Budget, seed: int) -> TinyTraining:
+    """The training of a variant.
+
+    Raises:
+        UsageError: there is no such objective, or its rows do not come out in the batch.
+    """
+    made = objective_from(objective)
+    if budget.batch_size % made.rows_per_caption:
+        raise UsageError(
+            f"--batch-size {budget.batch_size}: {objective} trains on groups of {made.rows_per_caption} rows that share a "
+            f"caption; expected a multiple of {made.rows_per_caption}."
+        )
+    return TinyTraining(
+        name=name,
+        objective=made,
+        num_steps=budget.num_steps,
+        warm_start_steps=budget.warm_start_steps,
+        batch_size=budget.batch_size,
+        num_scenes=budget.num_scenes,
+        seed=seed,
+        is_smoke=budget.is_smoke,
+    )
+
+
+def train_variant(training: TinyTraining, folder: Path, *, device: str, on_phase: OnPhase) -> Path:
+    """The finished checkpoint of a training, trained (or resumed) in ``folder`` where it is not there yet.
+
+    Raises:
+        UsageError: the training does not begin or go on.
+    """
+    checkpoint = folder / "checkpoint"
+    if exported_steps(checkpoint) != training.num_steps:
+        try:
+            train_tiny(training, folder, device=device, on_phase=on_phase)
+        except TrainingError as error:
+            raise UsageError(str(error)) from error
+    return checkpoint
+
+
+def exported_steps(checkpoint: Path) -> int | None:
+    """After how many steps a checkpoint was written; None where there is none that says so."""
+    try:
+        return int(json.loads((checkpoint / CONFIG_FILE).read_bytes())["training"]["steps"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def training_cost(folder: Path, *, warm_start_steps: int) -> TrainingCost:
+    """What the metrics of a training folder say of its time."""
+    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+    ends = [0, *(int(record["step"]) for record in records)]
+    stretches = [
+        float(record["seconds_per_step"])
+        for record, (begin, _) in zip(records, pairwise(ends), strict=True)
+        if begin >= warm_start_steps
+    ]
+    kept = stretches[1:] if len(stretches) > 1 else stretches
+    return TrainingCost(seconds=training_seconds(folder), step_seconds=tuple(kept))
