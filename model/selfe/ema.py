@@ -25,9 +25,10 @@ def decay_at(step: int, decay: float) -> float:
 @torch.no_grad()
 def update(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Average <- decay * average + (1 - decay) * model, parameter by parameter; of shards each process does its own."""
-    of_average, of_model = ([_own_part(p) for p in network.parameters()] for network in (average, model))
+    of_average, of_model = ([own_part(p) for p in network.parameters()] for network in (average, model))
     torch._foreach_lerp_(of_average, of_model, 1.0 - decay)
 
 
-def _own_part(parameter: Tensor) -> Tensor:
-    return parameter.to_local() if isinstance(parameter, DTensor) else parameter.detach()
+def own_part(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor, without its history: its shard, or all of it."""
+    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()

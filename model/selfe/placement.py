@@ -1,6 +1,6 @@
 """How a network and its moving average lie on the devices: whole in every process (DDP), or in shards (FSDP2).
 
-None of this decides what is computed: the same numbers come out up to the order of sums.
+None of this decides what is computed: the same numbers come out up to rounding and the order of sums.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from selfe import parallel
-from selfe.model import ConditionalModel
+from selfe.ema import own_part
+from selfe.model import ConditionalModel, checkpoint_activations, compiled
 
 Parallel = Literal["ddp", "fsdp"]
 """ddp: every process holds all weights; fsdp: every process holds a share of each."""
@@ -30,6 +31,10 @@ class Placement:
 
     parallel: Parallel = "ddp"
     """How several processes share the work; one process needs neither."""
+    compile: bool = False
+    """Whether to compile the blocks: costs minutes once, and the kernels' rounding is not that of the plain ones."""
+    checkpoint_activations: bool = False
+    """Whether to compute each block again in the backward pass instead of keeping what it computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,15 @@ class Placed:
             return no_sync
         return contextlib.nullcontext()
 
+    def sum_gradients(self) -> None:
+        """Make the processes' gradients, of which DDP and FSDP take the mean, their sum.
+
+        A loss divided by their number instead would be rounded by autocast in another way for each number of processes.
+        """
+        if parallel.is_joined():
+            gradients = [own_part(p.grad) for p in self.model.parameters() if p.grad is not None]
+            torch._foreach_mul_(gradients, parallel.num_ranks())
+
 
 def place(
     model: ConditionalModel, average: ConditionalModel, placement: Placement, device: torch.device
@@ -64,10 +78,15 @@ def place(
 
     Must come before the optimiser is made: under FSDP the parameters become shards here.
     """
+    if placement.checkpoint_activations:
+        checkpoint_activations(model)
+    if placement.compile:
+        for network in (model, average):
+            compiled(network)
     if not parallel.is_joined():
         return Placed(model=model, wrapped=model)
     if placement.parallel == "ddp":
-        wrapped = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+        wrapped = DistributedDataParallel(model, gradient_as_bucket_view=True)
         return Placed(model=model, wrapped=wrapped)
     mesh = init_device_mesh(device.type, (parallel.num_ranks(),))
     for network in (model, average):
@@ -76,17 +95,13 @@ def place(
 
 
 def shard(model: ConditionalModel, mesh: DeviceMesh) -> None:
-    """FSDP2, block by block.
+    """FSDP2, block by block, in float32: autocast, which every pass runs under, says what is cast and what is not.
 
-    The blocks travel in bfloat16: autocast casts all their weights to it anyway, so the numbers stay the same and half of
-    the traffic goes. What lies outside the blocks (embeddings, modulation, the trained text encoder) travels in float32.
-    Everything is dropped again after a pass, so that the parameters are shards whenever no pass is under way.
+    FSDP's own casting of the blocks to bfloat16 would halve the traffic, but fails where an objective leaves autocast. All is
+    dropped again after a pass, so that the parameters are shards whenever no pass is under way.
     """
-    in_blocks = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
-    for block in (*model.denoiser.double_blocks, *model.denoiser.single_blocks):
-        fully_shard(block, mesh=mesh, mp_policy=in_blocks)
+    for block in model.denoiser.blocks():
+        fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
 

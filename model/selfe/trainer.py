@@ -126,6 +126,7 @@ class ModelTraining:
         set_learning_rate(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
         parts = [self._backward(step, part) for part in self._parts]
+        self._live.sum_gradients()
         metrics = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         norm = clip_gradients(self.model.parameters(), recipe.clip_norm)
         self._refuse_not_finite(step, [part["loss"] for part in parts], norm)
@@ -160,7 +161,7 @@ class ModelTraining:
         return settings
 
     def _backward(self, step: int, part: int) -> dict[str, Tensor]:
-        """Add one part's share to the gradients, which are the mean over parts; returns its metrics."""
+        """Add one part's share to the gradients, which become the mean over all parts; returns its metrics."""
         objective = self._objective(step)
         batch, grid = self._training_batch(objective, step, part)
         networks = Networks(
@@ -171,8 +172,7 @@ class ModelTraining:
         with self._live.part(last=part == self._parts[-1]):
             with torch.autocast(self.device.type, torch.bfloat16):
                 result = objective.loss(networks, batch)
-            # The processes' gradients are averaged, so each takes the mean over its own parts.
-            (result.loss / len(self._parts)).backward()
+            (result.loss / self.recipe.micro_batches).backward()
         return {**result.metrics, "images": torch.tensor(float(len(batch.x0)))}
 
     def _objective(self, step: int) -> Objective:

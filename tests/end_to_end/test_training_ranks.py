@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from selfe.loop import train
+from selfe.objectives.registry import OBJECTIVES
 from selfe.placement import Placement
 from selfe.training_log import METRICS_FILE
 from selfe.training_state import newest_state
-from tests.end_to_end.training_ranks_driver import BROKEN, HALF, NUM_STEPS, options, training
+from tests.end_to_end.training_ranks_driver import BROKEN, HALF, KINDS, NUM_STEPS, options, training
 from tests.unit.selfe import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,10 +36,10 @@ class Trained:
     folder: Path
     output: subprocess.CompletedProcess[str]
 
-    def curve(self, name: str) -> list[float]:
+    def curve(self, name: str, metric: str = "loss", num_steps: int = NUM_STEPS) -> list[float]:
         lines = [json.loads(line) for line in (self.folder / name / METRICS_FILE).read_text().splitlines()]
-        assert [line["step"] for line in lines] == list(range(1, NUM_STEPS + 1))
-        return [line["loss"] for line in lines]
+        assert [line["step"] for line in lines] == list(range(1, num_steps + 1))
+        return [line[metric] for line in lines]
 
     def refusals(self, name: str) -> list[list[str]]:
         return [json.loads((self.folder / f"refusals-{rank}.json").read_text())[name] for rank in (0, 1)]
@@ -51,6 +52,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     train(training(Placement()), folder / "one", options())
     for name in ("one-then-ddp", "one-then-fsdp"):
         train(training(Placement()), folder / name, options(HALF))
+    for objective in OBJECTIVES:
+        train(training(Placement(), objective=objective), folder / f"{objective}-one", options(HALF))
     output = subprocess.run(
         [*TORCHRUN, "-m", "tests.end_to_end.training_ranks_driver", str(folder)],
         check=False,
@@ -66,11 +69,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder=folder, output=output)
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+@pytest.mark.parametrize("name", KINDS)
 def test_two_processes_train_as_one(trained: Trained, name: str) -> None:
     """The loss of every step is that of one process, which computes the parts one after the other."""
     assert trained.curve(name) == pytest.approx(trained.curve("one"), rel=TOLERANCE)
     assert len(set(trained.curve("one"))) == NUM_STEPS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("metric", ["loss", "gradient_norm"])
+def test_every_objective_trains_together(trained: Trained, objective: str, kind: str, metric: str) -> None:
+    """Its calls without gradient, between forward and backward pass, and forward-mode ones leave the numbers alone."""
+    together = trained.curve(f"{objective}-{kind}", metric, HALF)
+    assert together == pytest.approx(trained.curve(f"{objective}-one", metric, HALF), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_parts_that_cannot_be_dealt_out_are_refused(trained: Trained) -> None:
         assert "3 parts cannot be dealt out evenly to 2 processes" in message
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_infinite_data_in_one_process_stops_all_before_the_weights(trained: Trained, kind: str) -> None:
     """Both refuse the step and name its part; the part is kept, and the state before it trains on with sound data."""
     step, part = BROKEN

@@ -30,6 +30,7 @@ HALF = 3
 NUM_PARTS = 4
 BROKEN = (2, 3)
 """Step and part of the data that ``BrokenLatents`` breaks; the part is the second process's."""
+KINDS: tuple[Parallel, ...] = ("ddp", "fsdp")
 CPU = torch.device("cpu")
 
 
@@ -44,10 +45,14 @@ class BrokenLatents(tiny.RandomLatents):
 
 
 def training(
-    placement: Placement, source: tiny.RandomLatents | None = None, *, num_parts: int = NUM_PARTS
+    placement: Placement,
+    source: tiny.RandomLatents | None = None,
+    *,
+    objective: str = "self_e",
+    num_parts: int = NUM_PARTS,
 ) -> ModelTraining:
     recipe = Recipe(
-        objective=OBJECTIVES["self_e"](),
+        objective=OBJECTIVES[objective](),
         num_steps=NUM_STEPS,
         warm_start_steps=1,
         warmup_steps=2,
@@ -99,6 +104,11 @@ def work(folder: Path) -> None:
     take_over(folder / "fsdp-then-one", folder / "fsdp-then-ddp")
     share(folder, "fsdp-then-ddp", "ddp")
 
+    for objective in OBJECTIVES:
+        for kind in KINDS:
+            run = training(Placement(parallel=kind), objective=objective)
+            train(run, folder / f"{objective}-{kind}", options(HALF))
+
     refusals = {
         "uneven": refusal(lambda: training(Placement(), num_parts=3)),
         **{
@@ -107,7 +117,7 @@ def work(folder: Path) -> None:
                     training(Placement(parallel=kind), BrokenLatents()), folder / f"nan-{kind}", options()
                 )
             )
-            for kind in ("ddp", "fsdp")
+            for kind in KINDS
         },
     }
     (folder / f"refusals-{parallel.rank()}.json").write_text(json.dumps(refusals))
