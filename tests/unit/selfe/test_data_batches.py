@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from selfe.data.folder import METADATA_FILE
 from selfe.data.opening import open_pictures
 from selfe.data.pictures import BrokenPictureError, Entry, NoPicturesError
 from selfe.data.plan import BucketPlan
+from selfe.data.skipped_file import add_skipped
 from tests.unit.selfe.picture_files import encoded, metadata, write_files, write_shard
 
 SQUARE, WIDE = Bucket(32, 32), Bucket(16, 48)
@@ -100,6 +102,15 @@ def test_common_and_rare_buckets_are_trained_as_often_as_their_pictures() -> Non
     parts = Counter(plan.part(number)[0] for number in range(249))
 
     assert parts == {0: 225, 1: 22, 2: 2}
+
+
+def test_sizes_come_mixed() -> None:
+    """Within an epoch the buckets take turns at random, in another order every epoch."""
+    plan = BucketPlan([40, 40], num_places=2, seed=0)
+    first, second = ([plan.part(number)[0] for number in range(start, start + 40)] for start in (0, 40))
+
+    assert sorted(first) == sorted(second) == [0] * 20 + [1] * 20
+    assert sorted(first) != first != second
 
 
 def test_a_plan_needs_pictures_and_places() -> None:
@@ -290,3 +301,22 @@ def test_shrinking_averages() -> None:
 
     assert fitted.min() >= 120
     assert fitted.max() <= 135
+
+
+# What was left out
+
+
+def test_the_file_of_skipped_pictures_grows_and_forgets_nothing(tmp_path: Path) -> None:
+    """Each name once with its latest reason, sorted, any letters; what an earlier process met stays; no file for nothing."""
+    path = tmp_path / "skipped.jsonl"
+    assert add_skipped(path, {}) == 0
+    assert not path.exists()
+    assert add_skipped(path, {"é\n.png": "cut off", "b.png": "empty"}) == 2
+    assert add_skipped(path, {"a.png": "gone", "b.png": "still empty"}) == 3
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+
+    assert records == [
+        {"name": "a.png", "reason": "gone"},
+        {"name": "b.png", "reason": "still empty"},
+        {"name": "é\n.png", "reason": "cut off"},
+    ]
