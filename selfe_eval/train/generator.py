@@ -44,6 +44,8 @@ class GeneratorPlan:
     """Rows of an optimiser step."""
     data: Mapping[str, Any]
     """What else the checkpoint's record says of the data; JSON types only."""
+    keeps_checkpoints: bool = False
+    """Whether every checkpoint stays, in ``checkpoint-000500`` and so on, beside the newest one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ def train_generator(
     on_step: Callable[[LoopEvent], None],
     machine: Machine = Machine(),
 ) -> Path:
-    """Train (or resume) in ``folder`` and keep the newest checkpoint in ``folder / "checkpoint"``.
+    """Train (or resume) in ``folder`` and keep the newest checkpoint in ``folder / "checkpoint"``; see also the plan.
 
     Returns:
         The checkpoint's folder.
@@ -112,6 +114,8 @@ def train_generator(
         if ends.draws:
             pipeline = AnyStepPipeline(made, device=device, reader=ends.reader, coder=ends.coder)
             save_sample_grid(pipeline, folder / f"samples-{step:06d}.png")
+        if plan.keeps_checkpoints:
+            save_checkpoint(folder / f"checkpoint-{step:06d}", made)
         save_checkpoint(folder / "checkpoint", made)
 
     loop = replace(plan.loop, tensorboard=machine.tensorboard)

@@ -48,7 +48,7 @@ def detector(job: TrainingJob) -> Path:
         DetectorPreset(),
         job.folder,
         threads=torch.get_num_threads(),
-        progress=_metrics_reporter(job, "detector"),
+        on_step=_step_reporter(job, "detector"),
     )
 
 
@@ -57,7 +57,7 @@ def clip(job: TrainingJob) -> Path:
     from selfe_eval.train.judge_clip import ClipPreset, train
 
     return train(
-        ClipPreset(), job.folder, threads=torch.get_num_threads(), progress=_metrics_reporter(job, "clip")
+        ClipPreset(), job.folder, threads=torch.get_num_threads(), on_step=_step_reporter(job, "clip")
     )
 
 
@@ -74,6 +74,7 @@ def tiny(job: TrainingJob) -> Path:
         micro_batches=chosen.micro_batches or 1,
         seed=chosen.seed or 0,
         is_smoke=chosen.smoke,
+        keep_every=chosen.keep_every,
     )
     return train_tiny(
         training, job.folder, device=job.device, on_phase=job.on_phase, machine=_machine(chosen)
@@ -95,7 +96,11 @@ def two_b(job: TrainingJob) -> Path:
 
 
 def _machine(chosen: TrainOptions) -> Machine:
-    placement = Placement(parallel="fsdp" if chosen.parallel == "fsdp" else "ddp")
+    placement = Placement(
+        parallel="fsdp" if chosen.parallel == "fsdp" else "ddp",
+        compile=chosen.compile,
+        checkpoint_activations=chosen.checkpoint_activations,
+    )
     return Machine(placement=placement, tensorboard=chosen.tensorboard)
 
 
@@ -115,7 +120,3 @@ def _generator(job: TrainingJob, name: str) -> Path:
 
 def _step_reporter(job: TrainingJob, phase: str) -> Callable[[LoopEvent], None]:
     return lambda event: job.on_phase(phase, event.step, event.num_steps, event.metrics)
-
-
-def _metrics_reporter(job: TrainingJob, phase: str) -> Callable[[int, int, dict[str, float]], None]:
-    return lambda step, total, metrics: job.on_phase(phase, step, total, metrics)

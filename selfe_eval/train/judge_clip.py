@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from selfe.loop import LoopEvent
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.records import COLORS, RELATIONS
 from selfe_eval.score.color_model import BUNDLED_FILE, BUNDLED_FORMAT
@@ -31,9 +32,9 @@ from selfe_eval.score.colors import TEMPLATES
 from selfe_eval.score.geneval.crops import masked_crop
 from selfe_eval.score.judge_weights import write_weights
 from selfe_eval.suites.vocabulary import CLASSES, plural
-from selfe_eval.train.judge_loop import LoopOptions, Losses, Progress, train_loop
 from selfe_eval.train.judge_scenes import LabelledImages, labelled_scenes
 from selfe_eval.train.judge_spoil import spoil
+from selfe_eval.train.judge_training import JudgeRecipe, JudgeTraining, Losses, train_network
 
 RECOLORED_SHARE = 0.8
 """Share of the scenes that give object crops whose objects get random colours."""
@@ -55,8 +56,8 @@ class ClipPreset:
 
     model_cfg: dict[str, Any] = field(default_factory=_default_model)
     """open_clip's own description of the network."""
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
+    loop: JudgeRecipe = field(
+        default_factory=lambda: JudgeRecipe(
             num_steps=500,
             batch_size=64,
             learning_rate=1.5e-3,
@@ -86,18 +87,17 @@ def train(
     preset: ClipPreset,
     out_dir: Path,
     *,
-    resume: bool = True,
     threads: int = 1,
-    progress: Progress | None = None,
+    on_step: Callable[[LoopEvent], None] = lambda _: None,
 ) -> Path:
     """Train the colour model and write a checkpoint folder.
 
     Args:
         preset: Everything that decides the weights.
-        out_dir: Gets the training state, metrics.jsonl, and the checkpoint folder ``checkpoint``.
-        resume: Go on from the training state, if there is one.
+        out_dir: Gets the training state, metrics.jsonl, and the checkpoint folder ``checkpoint``; where there is a state
+            already, the training goes on from it.
         threads: CPU threads of torch.
-        progress: Called after each line of metrics.
+        on_step: Called after each step.
 
     Returns:
         The checkpoint folder: ``config.json``, ``open_clip_config.json`` and ``open_clip_model.safetensors``,
@@ -109,7 +109,8 @@ def train(
     tokenizer = open_clip.SimpleTokenizer(context_length=preset.model_cfg["text_cfg"]["context_length"])
     _forget_other_words(network, tokenizer)
     losses_at = batch_losses(network, tokenizer, preset)
-    trained = train_loop(network, losses_at, preset.loop, out_dir, resume=resume, progress=progress)
+    training = JudgeTraining(network, losses_at, preset.loop, seed=preset.seed)
+    trained = train_network(training, out_dir, on_step=on_step)
     folder = out_dir / "checkpoint"
     config = {
         "format": BUNDLED_FORMAT,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]
 
+from selfe.loop import LoopEvent
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.score.detectors.openmoji import FORMAT, OpenmojiDetector
 from selfe_eval.score.detectors.openmoji_network import (
@@ -28,10 +29,10 @@ from selfe_eval.score.detectors.openmoji_network import (
 )
 from selfe_eval.score.detectors.protocol import Thresholds
 from selfe_eval.score.judge_weights import write_weights
-from selfe_eval.train.judge_loop import LoopOptions, Losses, Progress, train_loop
 from selfe_eval.train.judge_scenes import LabelledImages, labelled_scenes, with_unreal
 from selfe_eval.train.judge_spoil import spoil
 from selfe_eval.train.judge_thresholds import choose_thresholds
+from selfe_eval.train.judge_training import JudgeRecipe, JudgeTraining, Losses, train_network
 
 RECOLORED_SHARE = 0.4
 """Share of scenes whose objects get random colours: the detector must not take colour for class."""
@@ -46,12 +47,12 @@ class DetectorPreset:
 
     network: NetworkOptions = field(default_factory=NetworkOptions)
     """Widths."""
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(num_steps=1600, batch_size=64, learning_rate=2e-3)
+    loop: JudgeRecipe = field(
+        default_factory=lambda: JudgeRecipe(num_steps=1600, batch_size=64, learning_rate=2e-3)
     )
     """How long and how fast on the world's own scenes."""
-    crowd_loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(num_steps=400, batch_size=64, learning_rate=6e-4, warmup_steps=40)
+    crowd_loop: JudgeRecipe = field(
+        default_factory=lambda: JudgeRecipe(num_steps=400, batch_size=64, learning_rate=6e-4, warmup_steps=40)
     )
     """The same for the second part, where some scenes are crowded."""
     seed: int = 0
@@ -64,18 +65,17 @@ def train(
     preset: DetectorPreset,
     out_dir: Path,
     *,
-    resume: bool = True,
     threads: int = 1,
-    progress: Progress | None = None,
+    on_step: Callable[[LoopEvent], None] = lambda _: None,
 ) -> Path:
     """Train the detector and write a checkpoint folder.
 
     Args:
         preset: Everything that decides the weights.
-        out_dir: Gets the training state, metrics.jsonl, and the checkpoint folder ``checkpoint``.
-        resume: Go on from the training state, if there is one.
+        out_dir: Gets the training state, metrics.jsonl, and the checkpoint folder ``checkpoint``; where there is a state
+            already, the training goes on from it.
         threads: CPU threads of torch.
-        progress: Called after each line of metrics.
+        on_step: Called after each step.
 
     Returns:
         The checkpoint folder: ``config.json`` and ``model.safetensors``.
@@ -84,13 +84,15 @@ def train(
     torch.manual_seed(preset.seed)
     network = OpenmojiNetwork(preset.network).to(memory_format=torch.channels_last)
     parts = [
-        train_loop(
-            network,
-            batch_losses(network, preset.seed, first_step, loop, crowded_share),
-            loop,
+        train_network(
+            JudgeTraining(
+                network,
+                batch_losses(network, preset.seed, first_step, loop, crowded_share),
+                loop,
+                seed=preset.seed,
+            ),
             folder,
-            resume=resume,
-            progress=progress,
+            on_step=on_step,
         )
         for folder, loop, first_step, crowded_share in (
             (out_dir, preset.loop, 0, 0.0),
@@ -128,7 +130,7 @@ def train(
 
 
 def batch_losses(
-    network: OpenmojiNetwork, seed: int, first_step: int, loop: LoopOptions, crowded_share: float
+    network: OpenmojiNetwork, seed: int, first_step: int, loop: JudgeRecipe, crowded_share: float
 ) -> Callable[[int], Losses]:
     """The function step -> losses on that step's batch, which depends on seed and first_step + step alone."""
     bank = load_sprite_bank()

@@ -26,6 +26,8 @@ class TrainOptions:
     """Of the training's folder and of its checkpoint."""
     smoke: bool = False
     """The smallest sizes, only to see that everything runs."""
+    keep_every: int | None = None
+    """Steps between checkpoints that stay beside the newest one."""
     data: str | None = None
     """A folder of pictures with captions, WebDataset shards, or what `selfe-eval encode` wrote."""
     sizes: str | None = None
@@ -46,7 +48,7 @@ class TrainOptions:
     """Write TensorBoard events beside metrics.jsonl."""
 
     def __post_init__(self) -> None:
-        for option in ("iterations", "batch_size", "micro_batches"):
+        for option in ("iterations", "batch_size", "micro_batches", "keep_every"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UsageError(f"{flag(option)} {value}: expected a number of at least 1.")

@@ -80,7 +80,7 @@ PRESETS = {
     "tiny": PresetEntry(
         function="selfe_eval.train.jobs:tiny",
         about="any objective on the openmoji world, with the bundled autoencoder",
-        takes=ANY_NETWORK,
+        takes=ANY_NETWORK | {"keep_every"},
     ),
     "0.5b": PresetEntry(
         function="selfe_eval.train.jobs:half_b",
@@ -134,6 +134,7 @@ def run_preset(name: str, job: TrainingJob) -> Path:
 
     from selfe import parallel
     from selfe.checkpoint import CheckpointError
+    from selfe.data.latent_shards import ShardError
     from selfe.data.pictures import NoPicturesError
     from selfe.encoders.places import EncoderError
     from selfe.training_errors import TrainingError
@@ -141,5 +142,5 @@ def run_preset(name: str, job: TrainingJob) -> Path:
     try:
         with parallel.joined(torch.device(job.device)) as device:
             return function(replace(job, device=str(device)))
-    except (TrainingError, EncoderError, NoPicturesError, CheckpointError) as error:
+    except (TrainingError, EncoderError, NoPicturesError, ShardError, CheckpointError) as error:
         raise UsageError(str(error)) from error

@@ -53,6 +53,8 @@ class TinyTraining:
     """Of the initial weights and of every step."""
     is_smoke: bool = False
     """Whether the network is the smallest one, to see that everything runs."""
+    keep_every: int | None = None
+    """Steps between checkpoints that stay beside the newest one, for `probe`; None: only the newest is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +159,13 @@ def tiny_plan(training: TinyTraining) -> GeneratorPlan:
             seed=training.seed,
         ),
         loop=LoopOptions(
-            num_steps=steps, log_every=min(50, steps), save_every=250, sample_every=max(500, steps // 5)
+            num_steps=steps,
+            log_every=min(50, steps, training.keep_every or steps),
+            save_every=250,
+            sample_every=training.keep_every or max(500, steps // 5),
         ),
         sampler=default_sampler(training.objective),
         batch_size=training.batch_size,
         data={"distinct_scenes": training.num_scenes},
+        keeps_checkpoints=training.keep_every is not None,
     )

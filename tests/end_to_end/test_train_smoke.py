@@ -36,9 +36,7 @@ def smoke(objective: str, out: Path) -> str:
 def test_an_objective_trains_and_its_checkpoint_draws(objective: str, out: Path) -> None:
     """Twenty steps end in finite losses, a sheet of samples, and a checkpoint that names its objective and draws."""
     folder = Path(smoke(objective, out))
-    losses = [
-        json.loads(line)["loss"] for line in (folder.parent / "metrics.jsonl").read_text().splitlines()
-    ]
+    losses = [json.loads(line)["loss"] for line in (folder.parent / "metrics.jsonl").read_text().splitlines()]
     pipeline = AnyStepPipeline.load(folder)
 
     assert losses
