@@ -43,9 +43,14 @@ class TrainingLog:
             self._tensorboard.close()
 
 
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The lines of a training folder's log, in order."""
+    return [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+
+
 def training_seconds(folder: Path) -> float:
     """Seconds spent in the steps that the folder's metrics tell of, over all resumed parts."""
-    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+    records = read_metrics(folder)
     steps = [0, *(int(record["step"]) for record in records)]
     rates = [float(record["seconds_per_step"]) for record in records]
     return sum((step - before) * rate for rate, (before, step) in zip(rates, pairwise(steps), strict=True))

@@ -107,8 +107,9 @@ def save_state(folder: Path, step: int, tensors: dict[str, Tensor], settings: Ma
         drop_partial_states(folder)
         partial.mkdir(parents=True)
     parallel.meet()
+    dense = {name: tensor.contiguous() for name, tensor in tensors.items()}  # kernels may lie channels last
     with _alone_in_silence():
-        save(tensors, storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True))
+        save(dense, storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True))
     if parallel.is_first():
         document = {"step": step, "settings": settings}
         _write_synced(partial / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")

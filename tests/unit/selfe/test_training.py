@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfe.loop import LoopOptions, train
+from selfe.autoencoder import AutoencoderConfig
+from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
+from selfe.loop import LoopOptions, Trainable, train
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
@@ -24,7 +26,7 @@ def training(name: str) -> ModelTraining:
     return ModelTraining(tiny.config(), recipe, tiny.RandomLatents(), device=CPU)
 
 
-def assert_same_state(first: ModelTraining, second: ModelTraining) -> None:
+def assert_same_state(first: Trainable, second: Trainable) -> None:
     tensors = second.state_dict()
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, tensors[name]), name
@@ -85,3 +87,22 @@ def _losses(folder: Path) -> list[tuple[int, float]]:
 
     records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
     return [(record["step"], record["loss"]) for record in records]
+
+
+def test_the_autoencoder_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """Its kernels lie channels last in memory, and in a state as ever."""
+
+    class Noise:
+        def images(self, step: int) -> torch.Tensor:
+            generator = torch.Generator().manual_seed(step)
+            return torch.randint(256, (2, 3, 16, 16), generator=generator, dtype=torch.uint8)
+
+    def autoencoder() -> AutoencoderTraining:
+        sizes = AutoencoderConfig(latent_channels=4, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8))
+        return AutoencoderTraining(sizes, AutoencoderRecipe(num_steps=4), Noise())
+
+    whole, resumed = autoencoder(), autoencoder()
+    train(whole, tmp_path / "whole", LoopOptions(num_steps=4))
+    train(autoencoder(), tmp_path / "parts", LoopOptions(num_steps=2))
+    train(resumed, tmp_path / "parts", LoopOptions(num_steps=4))
+    assert_same_state(whole, resumed)

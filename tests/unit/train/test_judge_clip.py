@@ -21,8 +21,8 @@ from selfe_eval.train.judge_clip import (
     object_crops,
     train,
 )
-from selfe_eval.train.judge_loop import LoopOptions
 from selfe_eval.train.judge_scenes import labelled_scenes
+from selfe_eval.train.judge_training import JudgeRecipe
 
 RED, BLUE = COLORS.index("red"), COLORS.index("blue")
 
@@ -78,7 +78,7 @@ def test_crops_are_grey_outside_the_object() -> None:
 def test_the_recipe_writes_what_the_classifier_loads(tmp_path: Path) -> None:
     """A few steps of the recipe give a folder that open_clip and our hash check accept."""
     preset = ClipPreset(
-        loop=LoopOptions(num_steps=2, batch_size=4, learning_rate=1e-3),
+        loop=JudgeRecipe(num_steps=2, batch_size=4, learning_rate=1e-3),
         model_cfg={
             "embed_dim": 8,
             "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1},

@@ -26,9 +26,9 @@ from selfe_eval.train.judge_detector import (
     detector_losses,
     train,
 )
-from selfe_eval.train.judge_loop import LoopOptions, train_loop
 from selfe_eval.train.judge_scenes import LabelledImages, labelled_scenes, with_unreal
 from selfe_eval.train.judge_spoil import spoil
+from selfe_eval.train.judge_training import JudgeRecipe, JudgeTraining, train_network
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,9 @@ def test_a_few_scenes_are_learnt_in_seconds(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = OpenmojiNetwork(NetworkOptions(fine_width=16, middle_width=32, coarse_width=64))
     scenes = labelled_scenes(load_sprite_bank(), 8, seed=5)
-    train_loop(
-        network,
-        lambda _step: detector_losses(network(scenes.images), scenes),
-        LoopOptions(num_steps=120, batch_size=8, learning_rate=3e-3, warmup_steps=10),
+    recipe = JudgeRecipe(num_steps=120, batch_size=8, learning_rate=3e-3, warmup_steps=10)
+    train_network(
+        JudgeTraining(network, lambda _step: detector_losses(network(scenes.images), scenes), recipe, seed=0),
         tmp_path,
     )
     found = OpenmojiDetector(network, Thresholds(confidence=0.3, counting=0.3)).detect(_as_pixels(scenes))
@@ -133,7 +132,7 @@ def _as_pixels(scenes: LabelledImages) -> RgbImages:
 def test_the_recipe_writes_what_the_detector_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps of both parts give a folder with weights, thresholds and what was done."""
     monkeypatch.setattr(judge_thresholds, "NUM_SCENES", 16)
-    loop = LoopOptions(num_steps=2, batch_size=32, learning_rate=1e-3)
+    loop = JudgeRecipe(num_steps=2, batch_size=32, learning_rate=1e-3)
     preset = DetectorPreset(
         network=NetworkOptions(fine_width=8, middle_width=8, coarse_width=8), loop=loop, crowd_loop=loop
     )
