@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from selfe.checkpoint import Checkpoint, save_checkpoint
+from selfe.model import ConditionalModel
+from selfe.sampler import SamplerOptions
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.checkpoints import find_checkpoint
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.selfe_checkpoint import load_selfe_generator
+from selfe_eval.provenance import file_sha256
+from tests.unit.selfe import frozen
 
+VAE_WEIGHTS = "diffusion_pytorch_model.safetensors"
 PROMPTS = ["a photo of a dog", "a photo of a red dog"]
 
 
@@ -88,3 +94,47 @@ def test_a_config_that_lacks_an_entry_is_a_usage_error(
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match=rf"config\.json lacks .*{entry}"):
         load_selfe_generator(find_checkpoint(str(folder)), SamplerOverrides())
+
+
+def frozen_checkpoint(folder: Path, place: Path) -> Path:
+    """A checkpoint over frozen encoders at a place."""
+    save_checkpoint(
+        folder,
+        Checkpoint(
+            name="frozen",
+            suite=None,
+            model=ConditionalModel(frozen.model_config(place)),
+            autoencoder=frozen.autoencoder_config(place),
+            sampler=SamplerOptions(),
+            training={},
+            sha256="",
+        ),
+    )
+    return folder
+
+
+def test_every_weight_file_of_a_frozen_encoder_is_named(frozen_encoders: Path, tmp_path: Path) -> None:
+    """The description gives the SHA-256 of the weights of T5, CLIP and autoencoder."""
+    checkpoint = find_checkpoint(str(frozen_checkpoint(tmp_path / "frozen", frozen_encoders)))
+    described = load_selfe_generator(checkpoint, SamplerOverrides()).describe()["encoders"]
+
+    assert described == {
+        "t5": {"model.safetensors": file_sha256(frozen_encoders / "text_encoder_2" / "model.safetensors")},
+        "clip": {"model.safetensors": file_sha256(frozen_encoders / "text_encoder" / "model.safetensors")},
+        "autoencoder": {VAE_WEIGHTS: file_sha256(frozen_encoders / "vae" / VAE_WEIGHTS)},
+    }
+
+
+def test_a_frozen_encoder_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    """The error names the place and the variable that can name another."""
+    checkpoint = find_checkpoint(str(frozen_checkpoint(tmp_path / "frozen", tmp_path / "nowhere")))
+
+    with pytest.raises(UsageError, match=r"No T5 text encoder at .*nowhere.*SELFE_T5"):
+        load_selfe_generator(checkpoint, SamplerOverrides())
+
+
+def test_a_model_without_frozen_encoders_names_none(random_checkpoint: Path) -> None:
+    """Its description has no entry for them, so records from before stay what they were."""
+    generator = load_selfe_generator(find_checkpoint(str(random_checkpoint)), SamplerOverrides())
+
+    assert "encoders" not in generator.describe()
