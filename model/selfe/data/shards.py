@@ -124,13 +124,23 @@ class _Listing:
 
 
 def _shard(path: Path, cache: Path) -> _Shard:
+    """A tar file's list: the remembered one, or a new one if the file changed; an empty one if it is not there."""
     remembered = index_path(cache, path)
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        return _from_columns(
+            path, _columns(_Listing(skipped={path.name: f"{path.name}: {error}"}), path.name)
+        )
     stamp = [status.st_size, status.st_mtime_ns]
     columns = recall(remembered)
     if columns is None or columns["stamp"].tolist() != stamp:
         columns = {"stamp": np.array(stamp), **_columns(_walk(path), path.name)}
         remember(remembered, columns)
+    return _from_columns(path, columns)
+
+
+def _from_columns(path: Path, columns: Columns) -> _Shard:
     skipped, reasons = _texts(columns, "skipped"), _texts(columns, "reason")
     return _Shard(
         path=path,

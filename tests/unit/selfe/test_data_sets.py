@@ -273,9 +273,14 @@ def test_a_shard_is_listed_again_only_when_it_changed(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_went_away_is_a_broken_picture(tmp_path: Path) -> None:
-    """Training goes on with the others and names it."""
-    path = write_shard(tmp_path / "s.tar", {"1.png": RED, "1.txt": b"1"})
-    pictures = open_pictures(path, cache=tmp_path / "cache")
+    """Training goes on with the others and names it; so does one that starts when a link to a shard leads nowhere."""
+    data = tmp_path / "d"
+    data.mkdir()
+    path = write_shard(data / "s.tar", {"1.png": RED, "1.txt": b"1"})
+    (data / "gone.tar").symlink_to(tmp_path / "nowhere.tar")
+    pictures = open_pictures(data, cache=tmp_path / "cache")
+    assert len(pictures) == 1
+    assert "No such file" in pictures.skipped["gone.tar"]
     path.unlink()
 
     with pytest.raises(BrokenPictureError, match=r"s\.tar/1\.png"):
