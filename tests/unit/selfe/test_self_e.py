@@ -31,6 +31,22 @@ def random_batch(*, step: int = 0) -> TrainingBatch:
     return exact.batch(x0, t=t, s=s, step=step)
 
 
+def rows_of(data: TrainingBatch, which: slice) -> TrainingBatch:
+    rows = torch.arange(len(data.t))[which]
+    assert data.c_fake is not None
+    return replace(
+        data,
+        x0=data.x0[rows],
+        eps=data.eps[rows],
+        t=data.t[rows],
+        s=data.s[rows],
+        c=data.c.rows(rows),
+        c_fake=data.c_fake.rows(rows),
+        dropped=data.dropped[rows],
+        fresh_noise=data.fresh_noise[rows],
+    )
+
+
 class Weighted:
     """A network of four weights: what each part of the objective multiplies is a weight of its own."""
 
@@ -91,6 +107,20 @@ def test_the_auxiliary_loss_trains_the_fake_branch_alone() -> None:
     assert live.of_prompt[C].grad is None
     assert live.of_prompt[PHI].grad is None
     assert average.of_prompt[C_FAKE].grad is None
+
+
+def test_a_batch_is_the_mean_of_its_parts() -> None:
+    """Loss and log of the whole are means over equal parts, however the rows with s < t fall on them."""
+    t, s = torch.tensor([*TIMES, (0.8, 0.8)]).T
+    x0 = torch.randn(len(t), 2, 3, generator=torch.Generator().manual_seed(4))
+    whole = exact.batch(x0, t=t, s=s)
+    parts = [rows_of(whole, slice(first, first + 2)) for first in (0, 2, 4)]
+    _, _, nets = weighted_networks()
+    objective = SelfE(aux_start=0)
+    metrics = [objective.loss(nets, part).metrics for part in parts]
+
+    for name, value in objective.loss(nets, whole).metrics.items():
+        assert value.item() == pytest.approx(sum(part[name].item() for part in metrics) / 3, rel=1e-5)
 
 
 def test_which_weights_evaluate() -> None:
