@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 from selfe import parallel
 from selfe.training_errors import FolderInUseError, NotFiniteError
-from selfe.training_log import TrainingLog
+from selfe.training_log import TrainingLog, require_tensorboard
 from selfe.training_state import (
     drop_partial_states,
     load_state,
@@ -117,35 +117,59 @@ def train(
 
     Raises:
         SettingsChangedError: the folder's state was saved under other settings.
-        TrainingStateError: the folder's state cannot be read.
+        TrainingStateError: the folder's state cannot be read, or one cannot be written.
         FolderInUseError: another training runs in this folder.
         MissingTensorboardError: TensorBoard's files are wanted and cannot be written.
         NotFiniteError: a step was refused; its batch and the state that was saved last are kept.
         SystemExit: with code 0, after SIGTERM.
     """
+    if options.tensorboard:
+        require_tensorboard()
     folder.mkdir(parents=True, exist_ok=True)
     with _held(folder), _sigterm_noticed() as told_to_stop:
         first = _resume(trainable, folder)
         with _log(folder, first, options) as write_line:
-            window: list[Metrics] = []
+            window = _Window()
             latest: dict[str, float] = {}
-            started = time.perf_counter()
             for step in range(first, options.num_steps):
-                window.append(_step(trainable, step, folder))
+                window.add(trainable, step, folder)
                 done = step + 1
-                stopping = parallel.any_rank(flag=told_to_stop())
-                ending = stopping or done == options.num_steps
-                if done % options.log_every == 0 or ending:
-                    latest = _mean(window, (time.perf_counter() - started) / len(window))
+                finished, stopping = done == options.num_steps, parallel.any_rank(flag=told_to_stop())
+                if done % options.log_every == 0 or finished or stopping:
+                    latest, window = window.means(), _Window()
                     write_line(done, latest)
-                    window, started = [], time.perf_counter()
-                if done % options.save_every == 0 or ending:
+                if done % options.sample_every == 0 or finished:
+                    on_sample(
+                        done
+                    )  # before the state: a kill in between repeats a sample and never loses one
+                if done % options.save_every == 0 or finished or stopping:
                     save_state(folder, done, trainable.state_dict(), trainable.settings(done))
-                if done == options.num_steps or (done % options.sample_every == 0 and not stopping):
-                    on_sample(done)
                 on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
-                if stopping and done < options.num_steps:
+                if stopping and not finished:
                     _leave(folder, done, options.num_steps)
+
+
+class _Window:
+    """The steps since the last line of the log."""
+
+    def __init__(self) -> None:
+        self._metrics: list[Metrics] = []
+        self._seconds = 0.0
+
+    def add(self, trainable: Trainable, step: int, folder: Path) -> None:
+        """Do a step; what happens between steps (samples, states) counts as no training time."""
+        started = time.perf_counter()
+        self._metrics.append(_step(trainable, step, folder))
+        self._seconds += time.perf_counter() - started
+
+    def means(self) -> dict[str, float]:
+        """Of the metrics that all its steps have, over steps and processes; waits for the device."""
+        names = set.intersection(*(set(metrics) for metrics in self._metrics))
+        count = len(self._metrics)
+        own = {name: sum(float(metrics[name]) for metrics in self._metrics) / count for name in names}
+        means = parallel.mean_over_ranks(own)
+        seconds = self._seconds / count
+        return means | {"seconds_per_step": seconds, "images_per_second": means.pop("images") / seconds}
 
 
 def _resume(trainable: Trainable, folder: Path) -> int:
@@ -174,14 +198,6 @@ def _step(trainable: Trainable, step: int, folder: Path) -> Metrics:
             "comes to the same step again: lower the learning rate or mend the data, and train in another folder.",
             error.batch,
         ) from error
-
-
-def _mean(window: list[Metrics], seconds: float) -> dict[str, float]:
-    names = set.intersection(*(set(metrics) for metrics in window))
-    own = {name: sum(float(metrics[name]) for metrics in window) / len(window) for name in names}
-    means = parallel.mean_over_ranks(own)
-    images = means.pop("images")
-    return means | {"seconds_per_step": seconds, "images_per_second": images / seconds}
 
 
 def _leave(folder: Path, done: int, num_steps: int) -> None:

@@ -58,6 +58,12 @@ def train(  # noqa: PLR0913 - the parameters are the options
         bool,
         typer.Option("--smoke", help="The smallest sizes: does everything run?", rich_help_panel=NETWORK),
     ] = False,
+    keep_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps between checkpoints that stay, for `probe` (tiny).", min=1, rich_help_panel=NETWORK
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -113,6 +119,7 @@ def train(  # noqa: PLR0913 - the parameters are the options
         seed=seed,
         name=name,
         smoke=smoke,
+        keep_every=keep_every,
         data=data,
         sizes=sizes,
         t5=t5,

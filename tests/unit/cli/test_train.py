@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from selfe_eval.cli.train import train
 from selfe_eval.errors import UsageError
+from selfe_eval.resources import checkpoints_dir
 from selfe_eval.train.options import TrainOptions
 from selfe_eval.train.presets import PRESETS, PresetEntry, folder_name
 
@@ -75,3 +77,20 @@ def test_the_chosen_options_are_the_arguments_that_choose_them() -> None:
     options = TrainOptions(objective="imm", iterations=7, smoke=True)
 
     assert options.arguments() == ["--objective", "imm", "--iterations", "7", "--smoke"]
+
+
+@pytest.mark.skipif(
+    not (checkpoints_dir() / "selfe-tiny" / "config.json").is_file(),
+    reason="the bundled weights are not in this checkout",
+)
+def test_checkpoints_on_the_way_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    """With --keep-every 2 a training of three steps leaves those of steps 2 and 3, the newest one twice."""
+    options = ("--smoke", "--iterations", "3", "--batch-size", "2", "--keep-every", "2", "--name", "kept")
+    result = invoke("tiny", "--out", tmp_path, *options)
+    steps = {
+        path.parent.name: json.loads(path.read_text())["training"]["steps"]
+        for path in (tmp_path / "kept").glob("*/config.json")
+    }
+
+    assert result.exit_code == 0, result.output
+    assert steps == {"checkpoint-000002": 2, "checkpoint-000003": 3, "checkpoint": 3}
