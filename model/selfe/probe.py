@@ -83,12 +83,14 @@ def probe_directions(
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """<a, b> / (||a|| ||b||) over all elements of a sample, (B,) in [-1, 1]; NaN where one of them is zero."""
     a, b = a.double().flatten(1), b.double().flatten(1)
-    return ((a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))).clamp(-1.0, 1.0)
+    lengths: Tensor = a.norm(dim=1) * b.norm(dim=1)
+    return ((a * b).sum(dim=1) / lengths).clamp(-1.0, 1.0)
 
 
 def norm_ratio(a: Tensor, b: Tensor) -> Tensor:
     """||a|| / ||b|| over all elements of a sample, (B,); NaN where both are zero, infinite where b alone is."""
-    return a.double().flatten(1).norm(dim=1) / b.double().flatten(1).norm(dim=1)
+    ratio: Tensor = a.double().flatten(1).norm(dim=1) / b.double().flatten(1).norm(dim=1)
+    return ratio
 
 
 def energy_share(a: Tensor, b: Tensor) -> Tensor:

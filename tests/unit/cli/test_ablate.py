@@ -73,7 +73,15 @@ def test_the_list_shows_every_variant_and_makes_nothing(tmp_path: Path) -> None:
 def test_an_ablation_goes_from_training_to_table_and_goes_on(tmp_path: Path) -> None:
     """Two variants are trained and scored; the same command again does nothing twice; other settings are refused."""
     out = tmp_path / "ablation"
-    command = ("--out", out, "--variants", "flow_matching,self_e", "--smoke", "--steps-of-training", "3")
+    command: tuple[str | Path, ...] = (
+        "--out",
+        out,
+        "--variants",
+        "flow_matching,self_e",
+        "--smoke",
+        "--steps-of-training",
+        "3",
+    )
     command = (*command, "--limit", "6", "--images-per-prompt", "1", "--steps", "1,2", "--json")
     first = invoke(*command)
     document = json.loads(first.stdout.splitlines()[0])

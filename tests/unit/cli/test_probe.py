@@ -76,7 +76,14 @@ def test_a_teacher_agrees_with_itself_and_not_with_a_stranger(
 ) -> None:
     """Of two checkpoints, one the teacher itself: that one has cosine, ratio and share 1, the other a small cosine."""
     out = tmp_path / "probe"
-    command = ("--ckpt", models["student"], "--ckpt", models["teacher"], "--teacher", models["teacher"])
+    command: tuple[str | Path, ...] = (
+        "--ckpt",
+        models["student"],
+        "--ckpt",
+        models["teacher"],
+        "--teacher",
+        models["teacher"],
+    )
     command = (*command, "--scenes", "8", "--pictures", "2", "--times", "0.9,0.5", "--out", out, "--json")
     result = invoke(*command)
     document = json.loads(result.stdout.splitlines()[0])

@@ -43,7 +43,16 @@ def test_what_cannot_be_swept_is_a_usage_error(
 def test_a_sweep_writes_runs_and_maps_and_goes_on(random_checkpoint: Path, tmp_path: Path) -> None:
     """Two cells and the default become three run folders; the same command again gives the same document."""
     out = tmp_path / "sweep"
-    command = ("--ckpt", random_checkpoint, "--out", out, "--limit", "6", "--images-per-prompt", "1")
+    command: tuple[str | Path, ...] = (
+        "--ckpt",
+        random_checkpoint,
+        "--out",
+        out,
+        "--limit",
+        "6",
+        "--images-per-prompt",
+        "1",
+    )
     command = (*command, "--steps", "1,2", "--s-schedules", "current", "--etas", "0,1", "--json")
     first, second = invoke(*command), invoke(*command)
     document = json.loads(first.stdout.splitlines()[0])
