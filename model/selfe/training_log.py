@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -16,15 +17,25 @@ METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
+def require_tensorboard() -> None:
+    """Refuse TensorBoard's files where the package that writes them is missing.
+
+    Raises:
+        MissingTensorboardError: the message says how to install it.
+    """
+    try:
+        importlib.import_module("tensorboard")
+    except ImportError as error:
+        raise MissingTensorboardError(
+            "TensorBoard's files were asked for, but the package that writes them is not installed. Install it with "
+            "`pip install tensorboard`, or train without this option: metrics.jsonl holds the same numbers."
+        ) from error
+
+
 class TrainingLog:
     """The log of a training folder that goes on from a step; lines of later steps, which a kill left, are dropped."""
 
     def __init__(self, folder: Path, *, first_step: int, tensorboard: bool) -> None:
-        """Open the log.
-
-        Raises:
-            MissingTensorboardError: as the class says.
-        """
         self._path = folder / METRICS_FILE
         self._tensorboard = _summary_writer(folder, first_step) if tensorboard else None
         _keep_lines_until(self._path, first_step)
@@ -67,11 +78,6 @@ def _keep_lines_until(path: Path, step: int) -> None:
 
 
 def _summary_writer(folder: Path, first_step: int) -> SummaryWriter:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingTensorboardError(
-            "TensorBoard's files were asked for, but the package that writes them is not installed. Install it with "
-            "`pip install tensorboard`, or train without this option: metrics.jsonl holds the same numbers."
-        ) from error
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=first_step + 1)

@@ -100,7 +100,11 @@ def newest_state(folder: Path) -> SavedState | None:
 
 
 def save_state(folder: Path, step: int, tensors: dict[str, Tensor], settings: Mapping[str, Any]) -> None:
-    """Write the state after ``step`` steps, then drop older ones; every process calls this with the tensors it holds."""
+    """Write the state after ``step`` steps, then drop older ones; every process calls this with the tensors it holds.
+
+    Raises:
+        TrainingStateError: it cannot be written.
+    """
     final = folder / f"state-{step:06d}"
     partial = final.with_name(final.name + PARTIAL)
     if parallel.is_first():
@@ -108,8 +112,14 @@ def save_state(folder: Path, step: int, tensors: dict[str, Tensor], settings: Ma
         partial.mkdir(parents=True)
     parallel.meet()
     dense = {name: tensor.contiguous() for name, tensor in tensors.items()}  # kernels may lie channels last
-    with _alone_in_silence():
-        save(dense, storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True))
+    try:
+        with _alone_in_silence():
+            save(dense, storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True))
+    except CheckpointException as error:
+        raise TrainingStateError(
+            f"The training state {final} could not be written: {_cause(error)}. The state before it is kept. Make room, or "
+            "mend the disk, and start the same command again."
+        ) from error
     if parallel.is_first():
         document = {"step": step, "settings": settings}
         _write_synced(partial / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -130,7 +140,7 @@ def load_state(state: SavedState, tensors: dict[str, Tensor]) -> None:
         with _alone_in_silence():
             load(tensors, storage_reader=HuggingFaceStorageReader(str(state.folder)))
     except CheckpointException as error:
-        raise _damaged(state.folder, next(iter(error.failures.values()))[0]) from error
+        raise _damaged(state.folder, _cause(error)) from error
 
 
 def refuse_other_settings(state: SavedState, wanted: Mapping[str, Any]) -> None:
@@ -169,6 +179,11 @@ def _drop_others(folder: Path, kept: Path) -> None:
         if _NAME.fullmatch(path.name) and path != kept:
             path.rename(path.with_name(path.name + PARTIAL))
     drop_partial_states(folder)
+
+
+def _cause(error: CheckpointException) -> BaseException:
+    """What went wrong in the first process that had something go wrong."""
+    return next(iter(error.failures.values()))[0]
 
 
 def _damaged(folder: Path, error: BaseException) -> TrainingStateError:

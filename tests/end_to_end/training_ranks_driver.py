@@ -106,8 +106,8 @@ def work(folder: Path) -> None:
 
     for objective in OBJECTIVES:
         for kind in KINDS:
-            run = training(Placement(parallel=kind), objective=objective)
-            train(run, folder / f"{objective}-{kind}", options(HALF))
+            run = training(Placement(parallel=kind), objective=objective, num_parts=2)
+            train(run, folder / f"{objective}-{kind}", LoopOptions(num_steps=2, log_every=1))
 
     refusals = {
         "uneven": refusal(lambda: training(Placement(), num_parts=3)),

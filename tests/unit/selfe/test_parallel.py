@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from selfe import parallel
 from selfe.loop import LoopEvent, LoopOptions, train
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.trainer import Captioned, ModelTraining, Recipe
-from selfe.training_errors import FolderInUseError, NotFiniteError, TrainingStateError
+from selfe.training_errors import (
+    FolderInUseError,
+    MissingTensorboardError,
+    NotFiniteError,
+    TrainingStateError,
+)
 from selfe.training_log import METRICS_FILE, training_seconds
-from selfe.training_state import newest_state
+from selfe.training_state import newest_state, save_state
 from tests.unit.selfe import tiny
 
 CPU = torch.device("cpu")
@@ -217,3 +223,26 @@ def test_tensorboard_gets_the_lines_of_the_log(tmp_path: Path) -> None:
     seen = {event.step: event.value for event in events.Scalars("loss")}
     assert seen == pytest.approx({record["step"]: record["loss"] for record in records})
     assert set(events.Tags()["scalars"]) == records[0].keys() - {"step"}
+
+
+def test_missing_tensorboard_is_refused_before_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for without the package, the training does not begin and the message says what to install."""
+    monkeypatch.setitem(
+        sys.modules, "tensorboard", None
+    )  # what Python itself does for a module it must not find
+    source = _AskedFor()
+    with pytest.raises(MissingTensorboardError, match="pip install tensorboard"):
+        train(training(source), tmp_path, LoopOptions(num_steps=1, tensorboard=True))
+    assert source.asked == []
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    """Where a save fails, the error says so in one paragraph, and the older state is still the newest."""
+    save_state(tmp_path, 1, {"weights": torch.ones(3)}, {})
+    with pytest.raises(TrainingStateError, match=r"state-000002 could not be written"):
+        save_state(tmp_path, 2, {"weights": torch.ones(3, device="meta")}, {})
+    state = newest_state(tmp_path)
+    assert state is not None
+    assert state.step == 1
