@@ -139,9 +139,8 @@ def train(
                     latest, window = window.means(), _Window()
                     write_line(done, latest)
                 if done % options.sample_every == 0 or finished:
-                    on_sample(
-                        done
-                    )  # before the state: a kill in between repeats a sample and never loses one
+                    # Before the state: a kill in between repeats a sample and never loses one.
+                    on_sample(done)
                 if done % options.save_every == 0 or finished or stopping:
                     save_state(folder, done, trainable.state_dict(), trainable.settings(done))
                 on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
