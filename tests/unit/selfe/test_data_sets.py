@@ -212,14 +212,15 @@ def test_what_a_shard_cannot_give_is_named_with_its_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize("place", ["data", "header", "between", "garbage"])
 def test_a_damaged_shard_gives_what_comes_before_the_damage(place: str, tmp_path: Path) -> None:
     """Cut off inside a picture, inside a header or between members, or overwritten: two pictures stay, the shard is named."""
-    members = {"1.txt": b"1", "1.png": RED, "2.txt": b"2", "2.png": RED, "3.txt": b"3", "3.png": RED}
+    large = RED.ljust(60_000, b"\0")  # more than a file is buffered: its header can be read
+    members = {"1.txt": b"1", "1.png": RED, "2.txt": b"2", "2.png": RED, "3.txt": b"3", "3.png": large}
     path = write_shard(tmp_path / "s.tar", members)
     with tarfile.open(path) as tar:
         third = tar.getmember("3.txt").offset
         picture = tar.getmember("3.png").offset_data
     content = path.read_bytes()
     ends = {
-        "data": content[: picture + len(RED) - 5],
+        "data": content[: picture + 50_000],
         "header": content[: third + 100],
         "between": content[:third],
     }
