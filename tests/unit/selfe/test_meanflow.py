@@ -49,6 +49,20 @@ def test_the_derivative_is_the_analytic_one(how: Derivative) -> None:
     assert torch.allclose(du, v / expand(t, x) - (x - 0.7) / expand(t, x).square(), rtol=2e-3, atol=2e-3)
 
 
+def test_differences_stay_between_s_and_1() -> None:
+    """The network is never asked for a time before s or after 1, which training shows it nowhere."""
+    asked: list[Tensor] = []
+
+    def u(x: Tensor, t: Tensor) -> Tensor:
+        asked.append(t)
+        return x
+
+    derivative_by_difference(u, torch.zeros(9, 1, 1), torch.ones(9, 1, 1), T, S, step=0.1)
+    late, early = asked
+    assert torch.equal(late, (T + 0.1).clamp_max(1.0))
+    assert torch.equal(early, torch.maximum(T - 0.1, S))
+
+
 @pytest.mark.parametrize("how", METHODS)
 @pytest.mark.parametrize("sd", [0.0, 0.5, 2.0])
 def test_the_exact_average_velocity_is_its_own_target(sd: float, how: Derivative) -> None:
