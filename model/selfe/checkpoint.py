@@ -28,6 +28,7 @@ from torch import Tensor
 from selfe.autoencoder import Autoencoder, AutoencoderConfig
 from selfe.denoiser import DenoiserConfig
 from selfe.encoders.flux_autoencoder import FrozenAutoencoderConfig
+from selfe.encoders.places import settled
 from selfe.file_hash import sha256_of
 from selfe.model import ConditionalModel, FrozenTextConfig, ModelConfig
 from selfe.sampler import SamplerOptions
@@ -94,20 +95,27 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _config(checkpoint: Checkpoint, sha256: str) -> dict[str, Any]:
-    coder = checkpoint.autoencoder
+    network, coder = checkpoint.model.config, checkpoint.autoencoder
     config = {
         "format": FORMAT,
         "name": checkpoint.name,
         "suite": checkpoint.suite,
         "files": {WEIGHTS_FILE: sha256},
-        "network": asdict(checkpoint.model.config),
-        "autoencoder": asdict(coder.config if isinstance(coder, Autoencoder) else coder),
+        "network": {**asdict(network), "text": _settled(asdict(network.text), ("t5", "clip"))},
+        "autoencoder": (
+            asdict(coder.config) if isinstance(coder, Autoencoder) else _settled(asdict(coder), ("frozen",))
+        ),
         "sampler": asdict(checkpoint.sampler),
         "training": dict(checkpoint.training),
     }
     if checkpoint.encoders:
         config["encoders"] = {role: dict(files) for role, files in checkpoint.encoders.items()}
     return config
+
+
+def _settled(names: dict[str, Any], places: Sequence[str]) -> dict[str, Any]:
+    """The same, with directories among the places by their absolute paths."""
+    return {name: settled(value) if name in places else value for name, value in names.items()}
 
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Checkpoint:

@@ -208,19 +208,19 @@ class ModelTraining:
         times = objective.times(rows, mu=mu, step=since_start, generator=generator)
         group = objective.rows_per_caption
         dropped = torch.rand(rows // group, generator=generator) < recipe.caption_drop
-        dropped = dropped.repeat_interleave(group)  # rows that share a caption lose it together
+        dropped = dropped.repeat_interleave(group).to(device)  # rows that share a caption lose it together
         eps = torch.randn(data.latents.shape, generator=generator)
         fresh = torch.randn(data.latents.shape, generator=generator)
-        null = self.source.null
+        phi = self.source.null.to(device)
         batch = TrainingBatch(
             x0=data.latents.float().to(device),
             eps=eps.to(device),
             t=times.t.to(device),
             s=times.s.to(device),
-            c=choose(dropped, null.repeated(rows), data.c).to(device),
-            phi=null.to(device),
+            c=choose(dropped, phi.repeated(rows), data.c.to(device)),
+            phi=phi,
             c_fake=None if data.c_fake is None else data.c_fake.to(device),
-            dropped=dropped.to(device),
+            dropped=dropped,
             fresh_noise=fresh.to(device),
             mu=mu,
             step=since_start,

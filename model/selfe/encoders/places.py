@@ -124,6 +124,11 @@ def relocated(role: Role, place: str) -> str:
     return os.environ.get(role.variable) or place
 
 
+def settled(place: str) -> str:
+    """A directory by its absolute path, so that it is found from anywhere on this machine; a hub name as it is."""
+    return str(Path(place).expanduser().resolve()) if _is_directory(place) else place
+
+
 def find_part(role: Role, place: str) -> FrozenPart:
     """Locate a frozen network and read its configuration, without a weight.
 
@@ -142,7 +147,7 @@ def find_part(role: Role, place: str) -> FrozenPart:
         )
     return FrozenPart(
         role=role,
-        place=str(root.resolve()) if _is_directory(place) else place,
+        place=settled(place),
         root=root,
         folder=folder,
         tokenizer=root / subfolder.replace("text_encoder", "tokenizer"),

@@ -209,6 +209,23 @@ def test_a_checkpoint_that_moved_finds_its_encoders_through_the_environment(
     assert AnyStepPipeline.load(tmp_path / "moved")([""], [1], 1).shape == (1, 3, 32, 32)
 
 
+def test_a_directory_is_saved_by_its_absolute_path(
+    frozen_encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoders that were named relative to a working directory are found from any other."""
+    monkeypatch.chdir(frozen_encoders.parent)
+    save_checkpoint(tmp_path / "relative", frozen_checkpoint(Path(frozen_encoders.name), {}))
+    monkeypatch.chdir(tmp_path)
+    config = json.loads((tmp_path / "relative" / CONFIG_FILE).read_text())
+
+    named = {
+        config["network"]["text"]["t5"],
+        config["network"]["text"]["clip"],
+        config["autoencoder"]["frozen"],
+    }
+    assert named == {str(frozen_encoders.resolve())}
+
+
 def test_other_encoders_than_the_trained_ones_are_refused(frozen_encoders: Path, tmp_path: Path) -> None:
     """A checkpoint that states its encoders' hashes draws with these and with no others."""
     files = FrozenText(find_text(frozen.text_config(frozen_encoders))).files
