@@ -25,7 +25,7 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
             metavar="NAME,...", help="Variants to train; by default all (list: print them, and end)."
         ),
     ] = None,
-    steps_of_training: Annotated[
+    iterations: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps of each; by default those of `train tiny`.")
     ] = None,
     batch_size: Annotated[
@@ -52,7 +52,7 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
     \b
     Examples:
       selfe-eval ablate --out ablation --variants flow_matching,self_e --smoke --limit 60
-      selfe-eval ablate --out ablation --steps-of-training 8000 --seeds 0,1,2 --device cuda
+      selfe-eval ablate --out ablation --iterations 8000 --seeds 0,1,2 --device cuda
       selfe-eval ablate --out ablation --variants list
     """  # noqa: D301 - Typer needs the control character, not its spelling
     from selfe_eval.pipeline.ablate import (
@@ -81,7 +81,7 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
         variants=names,
         seeds=training_seeds,
         budget=budget_of(
-            num_steps=steps_of_training,
+            num_steps=iterations,
             batch_size=batch_size,
             warm_start_steps=warm_start,
             is_smoke=smoke,

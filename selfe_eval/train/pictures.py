@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from selfe.data.encoded import EncodedPictures
 from selfe.data.latent_shards import MANIFEST_FILE
 from selfe.data.opening import open_pictures
 from selfe.data.precomputed import PrecomputedLatents
+from selfe.data.skipped_file import add_skipped
 from selfe.encoders.flux_autoencoder import PATCH, FluxAutoencoder, FrozenAutoencoderConfig, find_autoencoder
 from selfe.encoders.frozen_text import FrozenText, find_text
 from selfe.loop import LoopEvent, LoopOptions
@@ -78,11 +79,29 @@ def train_on_pictures(preset: PicturePreset, job: TrainingJob, machine: Machine)
     else:
         plan, source, ends = _encoding(preset, job, data)
 
+    skipped = _skipped_of(source)
+
     def on_step(event: LoopEvent) -> None:
-        job.on_phase(plan.name, event.step, event.num_steps, event.metrics)
+        left_out = {"skipped_pictures": float(len(skipped()))} if skipped() else {}
+        job.on_phase(plan.name, event.step, event.num_steps, event.metrics | left_out)
 
     device = torch.device(job.device)
-    return train_generator(plan, source, ends, job.folder, device=device, machine=machine, on_step=on_step)
+    try:
+        return train_generator(
+            plan, source, ends, job.folder, device=device, machine=machine, on_step=on_step
+        )
+    finally:
+        add_skipped(job.folder / _skipped_file(), skipped())
+
+
+def _skipped_of(source: LatentSource) -> Callable[[], Mapping[str, str]]:
+    """The pictures that this process has left out so far, and why; encoded shards have none."""
+    return lambda: source.batches.skipped if isinstance(source, EncodedPictures) else {}
+
+
+def _skipped_file() -> str:
+    """Each process meets other broken pictures, and keeps a file of its own."""
+    return "skipped.jsonl" if parallel.is_first() else f"skipped-process-{parallel.rank()}.jsonl"
 
 
 def _encoded(preset: PicturePreset, job: TrainingJob, data: Path) -> tuple[GeneratorPlan, LatentSource, Ends]:
@@ -122,7 +141,11 @@ def _encoding(
     network = _network(preset, text, widths)
     found_text = find_text(text, network.denoiser)
     found_coder = find_autoencoder(frozen, network.denoiser.token_dims)
+    if not parallel.is_first():
+        parallel.meet()  # the first process looks at the pictures, the others read what it kept
     pictures = open_pictures(data, cache=job.folder / "pictures")
+    if parallel.is_first():
+        parallel.meet()
     device = torch.device(job.device)
     reader, coder = FrozenText(found_text, device=device), FluxAutoencoder(found_coder, device=device)
     source = EncodedPictures(

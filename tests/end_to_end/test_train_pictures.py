@@ -46,14 +46,16 @@ def encoders(place: Path) -> list[object]:
 
 
 def test_pictures_become_a_checkpoint_that_names_its_frozen_networks(place: Path) -> None:
-    """Two steps on pictures: the checkpoint states the hashes of T5, CLIP and autoencoder, and draws through them."""
+    """The checkpoint states the hashes of T5, CLIP and autoencoder, and draws through them; a broken picture is named."""
     result = trained(
         place, "--name", "direct", "--sizes", "32", "--data", place / "pictures", *encoders(place)
     )
     assert result.exception is None, result.output
     folder = Path(result.stdout.strip())
     config = json.loads((folder / "config.json").read_text())
+    skipped = [json.loads(line) for line in (folder.parent / "skipped.jsonl").read_text().splitlines()]
 
+    assert [record["name"] for record in skipped] == ["broken.png"]
     assert set(config["encoders"]) == {"t5", "clip", "autoencoder"}
     assert AnyStepPipeline.load(folder)(["a photo of a red dog"], [7], 2).shape[:2] == (1, 3)
     assert list(folder.parent.glob("samples-*.png"))

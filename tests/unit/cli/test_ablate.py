@@ -79,7 +79,7 @@ def test_an_ablation_goes_from_training_to_table_and_goes_on(tmp_path: Path) -> 
         "--variants",
         "flow_matching,self_e",
         "--smoke",
-        "--steps-of-training",
+        "--iterations",
         "3",
     )
     command = (*command, "--limit", "6", "--images-per-prompt", "1", "--steps", "1,2", "--json")
@@ -98,6 +98,6 @@ def test_an_ablation_goes_from_training_to_table_and_goes_on(tmp_path: Path) -> 
     assert again.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert [path.stat().st_mtime_ns for path in weights] == times
 
-    other = invoke(*command, "--steps-of-training", "4")
+    other = invoke(*command, "--iterations", "4")
     assert isinstance(other.exception, UsageError)
     assert "budget" in str(other.exception)
