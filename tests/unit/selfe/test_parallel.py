@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from selfe import parallel
 from selfe.loop import LoopEvent, LoopOptions, train
 from selfe.objectives.flow_matching import FlowMatching
+from selfe.placement import Placement
 from selfe.trainer import Captioned, ModelTraining, Recipe
 from selfe.training_errors import (
     FolderInUseError,
@@ -22,16 +23,19 @@ from selfe.training_errors import (
     TrainingStateError,
 )
 from selfe.training_log import METRICS_FILE, training_seconds
-from selfe.training_state import newest_state, save_state
+from selfe.training_state import copy_state, load_state, newest_state, save_state
 from tests.unit.selfe import tiny
 
 CPU = torch.device("cpu")
 OPTIONS = LoopOptions(num_steps=6, log_every=1, save_every=2)
 
 
-def training(source: tiny.RandomLatents | None = None, *, num_parts: int = 1) -> ModelTraining:
+def training(
+    source: tiny.RandomLatents | None = None, *, num_parts: int = 1, placement: Placement | None = None
+) -> ModelTraining:
     recipe = Recipe(objective=FlowMatching(), num_steps=6, warmup_steps=2, micro_batches=num_parts, seed=5)
-    return ModelTraining(tiny.config(), recipe, source or tiny.RandomLatents(), device=CPU)
+    data = source or tiny.RandomLatents()
+    return ModelTraining(tiny.config(), recipe, data, device=CPU, placement=placement or Placement())
 
 
 def assert_same_state(first: ModelTraining, second: ModelTraining) -> None:
@@ -183,7 +187,7 @@ def test_a_half_written_state_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
-    """A truncated file, and a state of another network, are errors that name the folder before any step."""
+    """A truncated file of weights or settings is an error that names the folder before any step."""
     train(training(), tmp_path, LoopOptions(num_steps=2))
     (shard,) = (tmp_path / "state-000002").glob("*.safetensors")
     content = shard.read_bytes()
@@ -194,6 +198,46 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "state-000002" / "state.json").write_text("{")
     with pytest.raises(TrainingStateError, match=r"state-000002 cannot be read"):
         train(training(), tmp_path, OPTIONS)
+
+
+def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    """A tensor that is missing, or has another shape, is an error and not a network half loaded."""
+    save_state(tmp_path, 1, {"weights": torch.ones(3)}, {})
+    state = newest_state(tmp_path)
+    assert state is not None
+    for wanted in ({"other": torch.zeros(3)}, {"weights": torch.zeros(4)}):
+        with pytest.raises(TrainingStateError, match="cannot be read into this network"):
+            load_state(state, wanted)
+
+
+def test_a_training_begins_where_another_one_stands(tmp_path: Path) -> None:
+    """A copied state is gone on from as if it were the folder's own, and the other folder keeps its own."""
+    train(training(), tmp_path / "first", LoopOptions(num_steps=2))
+    state = newest_state(tmp_path / "first")
+    assert state is not None
+    copy_state(state, tmp_path / "second")
+    whole, parts = training(), training()
+    train(whole, tmp_path / "whole", OPTIONS)
+    train(parts, tmp_path / "second", OPTIONS)
+    assert_same_state(whole, parts)
+    assert newest_state(tmp_path / "first") == state
+
+
+def test_recomputed_activations_change_no_bit() -> None:
+    """Trained with activations computed again in the backward pass, every tensor is that of a training that kept them."""
+    kept, recomputed = training(), training(placement=Placement(checkpoint_activations=True))
+    assert all(block.recompute for block in recomputed.model.denoiser.blocks())
+    for step in range(2):
+        kept.train_step(step)
+        recomputed.train_step(step)
+    assert_same_state(kept, recomputed)
+
+
+def test_both_networks_are_compiled() -> None:
+    """The average is called in training too; compiling, which takes minutes, begins with the first call."""
+    run = training(placement=Placement(compile=True))
+    for network in (run.model, run.average):
+        assert all(block._compiled_call_impl is not None for block in network.denoiser.blocks())
 
 
 def test_no_state_holds_a_pickle(tmp_path: Path) -> None:
