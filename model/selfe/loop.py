@@ -114,6 +114,7 @@ def train(
     seconds a step and the images a second. Both callbacks are called in every process.
 
     A SIGTERM to any of the processes ends all of them after the step they are at, with the state saved and exit code 0.
+    ``torchrun`` passes one on that it gets itself, waits ``--shutdown-timeout`` seconds (30), and then ends with code 1.
 
     Raises:
         SettingsChangedError: the folder's state was saved under other settings.
