@@ -51,6 +51,19 @@ class IMM:
     weight_b: float = 4.0
     """b of w(t). The paper: 4 on ImageNet, 5 on CIFAR-10."""
 
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.group_size < 1:
+            raise ValueError(f"group_size {self.group_size}: expected a number of rows, at least 1.")
+        if not 0.0 < self.latest_t <= 1.0:
+            raise ValueError(f"latest_t {self.latest_t}: expected a time above 0 and at most 1.")
+        if not self.gap > 0.0:
+            raise ValueError(f"gap {self.gap}: expected a number above 0.")
+        if not self.weight_a >= 1.0:
+            raise ValueError(
+                f"weight_a {self.weight_a}: expected at least 1, below which w(t) is infinite at t = 1."
+            )
+
     @property
     def rows_per_caption(self) -> int:
         """A group is one estimate of what one caption's pictures are like."""

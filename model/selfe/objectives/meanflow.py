@@ -19,7 +19,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -58,6 +58,20 @@ class MeanFlow:
     """p of the adaptive weight; 0 switches it off. The paper: 1 on ImageNet, 0.75 on CIFAR-10."""
     weight_offset: float = 0.01
     """c of the adaptive weight, of a sum over elements (the paper's code; the paper says 1e-3)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.derivative not in get_args(Derivative):
+            raise ValueError(
+                f"derivative {self.derivative!r} is not one of {', '.join(get_args(Derivative))}."
+            )
+        if not 0.0 <= self.average_share <= 1.0:
+            raise ValueError(f"average_share {self.average_share}: expected a share between 0 and 1.")
+        for name in ("difference_step", "weight_offset"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name} {getattr(self, name)}: expected a number above 0.")
+        if not 0.0 <= self.weight_power <= 1.0:
+            raise ValueError(f"weight_power {self.weight_power}: expected a power between 0 (off) and 1.")
 
     def times(self, num_rows: int, *, mu: float, step: int, generator: torch.Generator) -> TimePair:
         """Two independent draws, the later is t and the earlier s; s = t = the first draw for the other rows.

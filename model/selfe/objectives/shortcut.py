@@ -47,6 +47,13 @@ class Shortcut:
     num_grids: int = 7
     """Grids of 1, 2, ..., 2^(num_grids - 1) steps, each as likely. The paper: 7, so at most 64 steps, in halves of 1/128."""
 
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if not 0.0 <= self.consistency_share <= 1.0:
+            raise ValueError(f"consistency_share {self.consistency_share}: expected a share between 0 and 1.")
+        if self.num_grids < 1:
+            raise ValueError(f"num_grids {self.num_grids}: expected a number of grids, at least 1.")
+
     def times(self, num_rows: int, *, mu: float, step: int, generator: torch.Generator) -> TimePair:
         """A step of one of the grids for the share, else s = t = warp(sigmoid(z)).
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -196,6 +196,15 @@ def test_a_group_loses_its_caption_as_a_whole() -> None:
 
     assert torch.equal(dropped, dropped[:, :1].expand(-1, 4))
     assert 0 < dropped[:, 0].sum() < len(dropped)
+
+
+@pytest.mark.parametrize(
+    "options", [{"group_size": 0}, {"latest_t": 0.0}, {"latest_t": 1.1}, {"gap": 0.0}, {"weight_a": 0.5}]
+)
+def test_options_without_a_meaning_are_refused(options: dict[str, Any]) -> None:
+    """The refusal names the option and what was expected."""
+    with pytest.raises(ValueError, match=f"{next(iter(options))} .*expected"):
+        IMM(**options)
 
 
 def test_it_learns_to_land_in_one_step() -> None:

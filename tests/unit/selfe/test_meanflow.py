@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -242,6 +243,22 @@ def test_times() -> None:
     assert abs((t[s == t].mean() - reference.mean()).item()) < 0.01  # standard deviation 0.2
     average = s < t
     assert abs(((t + s)[average].mean() / 2 - reference.mean()).item()) < 0.01
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"derivative": "backward"},
+        {"average_share": 1.5},
+        {"difference_step": 0.0},
+        {"weight_offset": 0.0},
+        {"weight_power": -1.0},
+    ],
+)
+def test_options_without_a_meaning_are_refused(options: dict[str, Any]) -> None:
+    """The refusal names the option and what was expected."""
+    with pytest.raises(ValueError, match=f"{next(iter(options))} .*(expected|not one of)"):
+        MeanFlow(**options)
 
 
 def test_it_learns_to_land_in_one_step() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -120,6 +122,13 @@ def test_times_are_steps_of_a_sampler() -> None:
     share = torch.bincount(grid, minlength=7) / len(grid)
     assert (share - 1 / 7).abs().max() < 0.03  # standard error 0.005
     assert torch.unique(which).numel() == 127
+
+
+@pytest.mark.parametrize("options", [{"consistency_share": -0.1}, {"num_grids": 0}])
+def test_options_without_a_meaning_are_refused(options: dict[str, Any]) -> None:
+    """The refusal names the option and what was expected."""
+    with pytest.raises(ValueError, match=f"{next(iter(options))} .*expected"):
+        Shortcut(**options)
 
 
 def test_it_learns_to_land_in_one_step() -> None:
