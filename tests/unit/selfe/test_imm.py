@@ -212,6 +212,6 @@ def test_it_learns_to_land_in_one_step() -> None:
     network = trained(IMM())
     share = share_near(network, num_steps=1)
 
-    assert share > 0.4
+    assert share > 0.33  # 0.44 when this was written, in two steps 0.53; flow matching 0.07
     assert share > 4 * one_step_of_flow_matching()
     assert share_near(network, num_steps=2) > share

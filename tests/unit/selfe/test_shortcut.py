@@ -135,5 +135,5 @@ def test_it_learns_to_land_in_one_step() -> None:
     """On two points one step ends near one of them at least three times as often as flow matching's."""
     share = share_near(trained(Shortcut()), num_steps=1)
 
-    assert share > 0.3
+    assert share > 0.33  # 0.44 when this was written; flow matching 0.07
     assert share > 3 * one_step_of_flow_matching()
