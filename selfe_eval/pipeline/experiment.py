@@ -42,8 +42,14 @@ def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) ->
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            was_locked_before = (folder / layout.LOCK_FILE).exists()
             stack.enter_context(lock_folder(folder))
-            _write_or_compare(folder, plan_file, plan)
+            try:
+                _write_or_compare(folder, plan_file, plan)
+            except UsageError:
+                if not was_locked_before:
+                    (folder / layout.LOCK_FILE).unlink()  # somebody else's folder is left as it was
+                raise
         except OSError as error:
             raise UsageError(
                 f"The output folder {folder} cannot be written: {error.strerror or error}. Nothing was computed. Make room "

@@ -128,10 +128,15 @@ def ablation_of(variants: Sequence[TrainedVariant], suite: Suite, *, baseline: s
             for name, variant in by_name.items()
         },
         step_times={
-            name: None if base is None else time_ratio(variant.step_seconds, base.step_seconds)
-            for name, variant in by_name.items()
+            name: None if base is None else _relative(variant, base) for name, variant in by_name.items()
         },
     )
+
+
+def _relative(variant: TrainedVariant, base: TrainedVariant) -> Ratio | None:
+    if variant.name == base.name:
+        return Ratio(value=1.0, se=0.0, n=(len(base.step_seconds), len(base.step_seconds)))
+    return time_ratio(variant.step_seconds, base.step_seconds)
 
 
 def time_ratio(own: Sequence[float], baseline: Sequence[float]) -> Ratio | None:
@@ -242,7 +247,11 @@ def _cost_table(ablation: Ablation) -> TextTable:
                 variant.name,
                 text.seconds(fmean(variant.train_seconds)),
                 text.DASH if not variant.step_seconds else f"{1000 * fmean(variant.step_seconds):.3g}",
-                text.DASH if ratio is None else _ratio_text(ratio),
+                "1"
+                if variant.name == ablation.baseline
+                else text.DASH
+                if ratio is None
+                else _ratio_text(ratio),
                 str(len(variant.step_seconds)),
             )
         )

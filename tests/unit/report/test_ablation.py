@@ -11,7 +11,14 @@ import pytest
 from rich.console import Console
 
 from selfe_eval.records import Suite
-from selfe_eval.report.ablation import Ablation, TrainedVariant, ablation_of, ablation_report, time_ratio
+from selfe_eval.report.ablation import (
+    Ablation,
+    Ratio,
+    TrainedVariant,
+    ablation_of,
+    ablation_report,
+    time_ratio,
+)
 from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.experiment import ExperimentReport, print_report, report_csv, report_markdown
 from selfe_eval.report.published_ablations import published_ablations
@@ -80,6 +87,7 @@ def test_step_times_are_relative_to_the_baseline(two_seeds: Ablation) -> None:
 
     assert ratio is not None
     assert ratio.value == pytest.approx(1.35)
+    assert two_seeds.step_times["flow_matching"] == Ratio(value=1.0, se=0.0, n=(3, 3))
     relative = (0.005 / 0.135 / math.sqrt(3), 0.01 / 0.1 / math.sqrt(3))  # by hand from the stretches above
     assert ratio.se == pytest.approx(1.35 * math.hypot(*relative))
     assert time_ratio([], [0.1]) is None

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from selfe.objectives.self_e import SelfE
+from selfe_eval.pipeline.ablate import BASELINE, VARIANTS, AblationPlan
+from selfe_eval.suites.registry import load_suite
+from selfe_eval.train.ablation import tiny_training
+from selfe_eval.train.budget import Budget
+
+PLAN = AblationPlan(
+    variants=tuple(VARIANTS),
+    seeds=(0, 1),
+    budget=Budget(num_steps=7100, batch_size=64, warm_start_steps=0, num_scenes=64, is_smoke=False),
+    suite=load_suite("openmoji"),
+    steps=(1, 50),
+    images_per_prompt=1,
+    limit=None,
+)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_an_objective_that_fits_the_budget(name: str) -> None:
+    """The text of each row of the table names an objective, whose options differ from every other variant's."""
+    trained = tiny_training(name, PLAN.objective(name), PLAN.budget, seed=3)
+    others = [
+        tiny_training(other, PLAN.objective(other), PLAN.budget, seed=3).objective
+        for other in VARIANTS
+        if other != name
+    ]
+
+    assert trained.seed == 3
+    assert trained.objective not in others
+
+
+def test_the_steps_of_the_paper_are_kept_in_proportion() -> None:
+    """Of 7100 steps tau grows over 3000, and the late auxiliary term starts at 5500: the paper's 300k and 550k of 710k."""
+    late = tiny_training("x", PLAN.objective("self_e-aux-late"), PLAN.budget, seed=0).objective
+
+    assert isinstance(late, SelfE)
+    assert (late.anneal_steps, late.aux_start) == (3000, 5500)
+
+
+def test_a_warm_start_is_part_of_the_same_steps() -> None:
+    """Objectives count from the end of the warm start, so both numbers fall by its length and never below zero."""
+    warm = replace(PLAN, budget=replace(PLAN.budget, warm_start_steps=4000))
+    late = tiny_training("x", warm.objective("self_e-aux-late"), warm.budget, seed=0).objective
+
+    assert isinstance(late, SelfE)
+    assert (late.anneal_steps, late.aux_start) == (0, 1500)
+
+
+def test_the_plan_says_everything_that_decides_the_result() -> None:
+    """Objectives, budget, seeds, prompts, steps and judge stand in the plan, and the baseline is a variant."""
+    plan = PLAN.as_json()
+
+    assert BASELINE in VARIANTS
+    assert plan["variants"]["self_e-convex"] == "self_e:anneal_steps=3000,target=convex"
+    assert plan["budget"]["images_seen"] == 7100 * 64
+    assert (plan["seeds"], plan["steps"], plan["num_prompts"]) == ([0, 1], [1, 50], 553)
+    assert plan["suite_sha256"] == PLAN.suite.sha256
