@@ -21,6 +21,7 @@ PACKAGES = (
     "selfe-eval",
     "torch",
     "torchvision",
+    "diffusers",
     "numpy",
     "pillow",
     "open_clip_torch",

@@ -62,13 +62,17 @@ class ConditionalModel(nn.Module):
         self, x_t: Tensor, t: Tensor, s: Tensor, c: Condition, grid: tuple[int, int] | None = None
     ) -> Tensor:
         """Raw output (B, L, D) for noisy latents (B, L, D), times (B,) and B prompts, on a grid of L image tokens."""
-        if self.text is not None:
-            tokens, pooled = self.text(c.tokens, c.mask)
-        else:
-            assert c.pooled is not None, "embeddings of frozen encoders come with their pooled vector"
-            tokens, pooled = c.tokens, c.pooled
-        out: Tensor = self.denoiser(x_t, t, s, TextFeatures(tokens, c.mask, pooled), grid)
+        c = self.read(c)
+        assert c.pooled is not None, "embeddings come with their pooled vector"
+        out: Tensor = self.denoiser(x_t, t, s, TextFeatures(c.tokens, c.mask, c.pooled), grid)
         return out
+
+    def read(self, c: Condition) -> Condition:
+        """The same prompts as embeddings, by the model's own text encoder; embeddings themselves are left as they are."""
+        if self.text is None or c.pooled is not None:
+            return c
+        tokens, pooled = self.text(c.tokens, c.mask)
+        return Condition(tokens, c.mask, pooled)
 
 
 def checkpoint_activations(model: ConditionalModel) -> None:

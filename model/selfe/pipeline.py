@@ -176,8 +176,8 @@ class AnyStepPipeline:
             return predicted_clean(model(x_t, times, _filled(x_t, s), prompts, grid), x_t, times, kind)
 
         if options.guidance == 1.0:
-            return partial(predict, prompts=c)
-        with_negative = concatenate([c, negative.repeated(len(c.tokens))])
+            return partial(predict, prompts=model.read(c))
+        with_negative = model.read(concatenate([c, negative.repeated(len(c.tokens))]))
 
         def both(x_t: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:
             first, second = predict(torch.cat([x_t, x_t]), t, s, with_negative).chunk(2)

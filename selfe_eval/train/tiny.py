@@ -21,6 +21,7 @@ from selfe.objectives.self_e import SelfE
 from selfe.presets import smoke, tiny
 from selfe.sampler import SamplerOptions
 from selfe.trainer import Recipe
+from selfe_eval.errors import UsageError
 from selfe_eval.resources import checkpoints_dir
 from selfe_eval.train.bundled import GUIDANCE, SUITE
 from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
@@ -100,11 +101,11 @@ def train_tiny(
         The folder of the checkpoint.
 
     Raises:
-        ValueError: the batch cannot be cut as asked.
+        UsageError: the batch cannot be cut as asked.
     """
     rows, rest = divmod(training.batch_size, training.micro_batches)
     if rest or rows % training.objective.rows_per_caption:
-        raise ValueError(
+        raise UsageError(
             f"A batch of {training.batch_size} rows in {training.micro_batches} parts does not come out in whole groups of "
             f"{training.objective.rows_per_caption} rows, as {training.objective.name} needs them."
         )

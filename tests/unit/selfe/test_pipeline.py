@@ -76,3 +76,15 @@ def test_both_branches_are_one_call_and_omega_one_costs_one_branch(
     assert sum(called) == len(PROMPTS) * pipeline.nfe(4, options)
     assert latents.shape == (3, 16, 64)
     assert latents.dtype == torch.float32
+
+
+def test_prompts_are_read_once_for_all_steps(pipeline: AnyStepPipeline) -> None:
+    """The text encoder, whose input is the same at every step, runs once a call and not once a step."""
+    text = pipeline.checkpoint.model.text
+    assert text is not None
+    calls = []
+    hook = text.register_forward_hook(lambda *_: calls.append(1))
+    pipeline.latents(PROMPTS, SEEDS, 4)
+    hook.remove()
+
+    assert len(calls) == 1
