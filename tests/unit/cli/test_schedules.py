@@ -64,6 +64,9 @@ def test_a_sweep_writes_runs_and_maps_and_goes_on(random_checkpoint: Path, tmp_p
         "s-current-eta-1",
         "s-next-eta-1",
     ]
+    for path in (out / "runs").iterdir():
+        spec = json.loads((path / "run.json").read_text())["spec"]
+        assert path.name == f"s-{spec['s_schedule']}-eta-{spec['eta']:g}"
     assert document["default"] == {"s_schedule": "next", "eta": 1.0}
     assert {cell["overall"]["n"] for cell in document["cells"]} == {6}
     assert sorted(path.name for path in out.glob("*.png")) == ["heat-steps-001.png", "heat-steps-002.png"]

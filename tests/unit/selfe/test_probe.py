@@ -82,6 +82,20 @@ def test_a_teacher_with_half_the_prompts_effect_has_half_the_norm() -> None:
     )
 
 
+def test_both_evaluate_the_students_noised_prediction() -> None:
+    """A teacher with G(x, c) = x and G(x, phi) = 0 answers with -xhat_s: (1 - s) xhat0 + s eps', of the student's xhat0."""
+
+    def echo(x_t: Tensor, t: Tensor, s: Tensor, c: Condition) -> Tensor:
+        assert torch.equal(t, s)
+        return x_t * c.tokens[:, 0].view(-1, 1, 1)
+
+    teacher = Evaluator(clean=echo, c=prompt(1, ROWS), phi=prompt(0))
+    xhat0, _, answer, s = probed(evaluator(normal(8, 2, *SHAPE)), teacher)
+    s = s.view(-1, 1, 1)
+
+    assert torch.allclose(-answer, (1 - s) * xhat0 + s * normal(3))
+
+
 def test_the_teacher_sees_the_students_sample() -> None:
     """The sample that both evaluate is the student's, so a teacher that knows nothing of the prompt changes nothing in it."""
     means = normal(7, 2, *SHAPE)
