@@ -30,8 +30,9 @@ class Mean:
 def mean_of(values: NDArray[np.float64]) -> Mean:
     """The mean of independent values (N,); those that are not finite are left out and counted.
 
-    >>> mean_of(np.array([1.0, 2.0, 3.0, np.nan]))
-    Mean(value=2.0, se=0.5773502691896258, ci=(0.8684142925176449, 3.131585707482355), n=3, n_left_out=1)
+    >>> made = mean_of(np.array([1.0, 2.0, 3.0, np.nan]))
+    >>> made.value, round(made.se, 4), made.n, made.n_left_out
+    (2.0, 0.5774, 3, 1)
     """
     finite = values[np.isfinite(values)]
     n, left_out = len(finite), len(values) - len(finite)
