@@ -7,7 +7,9 @@ What travels between processes besides gradients are single numbers; states lie 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import sys
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -20,6 +22,8 @@ from selfe.training_errors import UnevenPartsError
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
     """Join the processes that ``torchrun`` started, until the end of the context; without ``torchrun`` stay alone.
+
+    A ``SystemExit`` inside ends the process here and at once, with its code.
 
     Args:
         device: What the training runs on; "cuda" without a number becomes the GPU of this process.
@@ -37,7 +41,13 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
+    except SystemExit as leaving:
+        # Torch's threads now and then abort the interpreter on its own way out, and then the exit code says failure.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
     finally:
+        gc.collect()  # what is left of a sharded network holds the group, whose threads must not outlive it
         dist.destroy_process_group()
 
 
