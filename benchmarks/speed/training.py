@@ -32,7 +32,7 @@ from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
 from selfe.presets import tiny
 from selfe.text import NULL, NUM_SPECIAL, PAD, TextConfig
-from selfe.trainer import Captioned, ModelTraining, Recipe
+from selfe.training.trainer import Captioned, ModelTraining, Recipe
 from selfe_eval.train.vocabulary import text_config
 
 BASE = "flow_matching"

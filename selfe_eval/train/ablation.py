@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from selfe.checkpoint import CONFIG_FILE
-from selfe.training_errors import TrainingError
-from selfe.training_log import METRICS_FILE, training_seconds
+from selfe.training.errors import TrainingError
+from selfe.training.log import METRICS_FILE, training_seconds
 from selfe_eval.errors import UsageError
 from selfe_eval.train.budget import Budget, TrainingCost
 from selfe_eval.train.objectives import objective_from

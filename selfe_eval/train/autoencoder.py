@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
-from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
-from selfe.loop import LoopEvent, LoopOptions, train
+from selfe.training.autoencoder import AutoencoderRecipe, AutoencoderTraining
+from selfe.training.loop import LoopEvent, LoopOptions, train
 from selfe_eval.openmoji.scenes import SceneBatch, render
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.openmoji.training_scenes import held_out_color_table, sample_training_scenes
@@ -27,7 +27,7 @@ STATISTICS_SCENES = 1024
 
 
 class SceneImages:
-    """Fresh training scenes for every step; implements ``selfe.autoencoder_training.ImageSource``."""
+    """Fresh training scenes for every step; implements ``selfe.training.autoencoder.ImageSource``."""
 
     def __init__(self, batch_size: int, seed: int) -> None:
         self._bank = load_sprite_bank()

@@ -15,15 +15,15 @@ from pathlib import Path
 import torch
 
 from selfe.autoencoder import Autoencoder
-from selfe.loop import LoopEvent, LoopOptions
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
 from selfe.presets import tiny
 from selfe.sampler import SamplerOptions, SSchedule
-from selfe.trainer import Recipe
-from selfe.training_log import METRICS_FILE
-from selfe.training_state import copy_state, newest_state
+from selfe.training.log import METRICS_FILE
+from selfe.training.loop import LoopEvent, LoopOptions
+from selfe.training.state import copy_state, newest_state
+from selfe.training.trainer import Recipe
 from selfe_eval.train.generator import Ends, GeneratorPlan, train_generator
 from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.vocabulary import text_config

@@ -42,7 +42,7 @@ from selfe.encoders.frozen_text import FrozenText, find_text
 from selfe.encoders.places import EncoderError
 from selfe.file_hash import sha256_of
 from selfe.model import FrozenTextConfig
-from selfe.trainer import Captioned
+from selfe.training.trainer import Captioned
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.ranks import ALONE, Ranks
 from selfe_eval.runs.atomic import atomic_write_json

@@ -13,14 +13,14 @@ from selfe.autoencoder import Autoencoder
 from selfe.checkpoint import Checkpoint, save_checkpoint
 from selfe.encoders.flux_autoencoder import FrozenAutoencoderConfig
 from selfe.encoders.protocol import LatentCoder, PromptReader
-from selfe.loop import LoopEvent, LoopOptions, train
 from selfe.model import ConditionalModel, ModelConfig
 from selfe.objectives.protocol import describe
 from selfe.pipeline import AnyStepPipeline
-from selfe.placement import Placement
 from selfe.sampler import SamplerOptions
-from selfe.trainer import LatentSource, ModelTraining, Recipe
-from selfe.training_log import training_seconds
+from selfe.training.log import training_seconds
+from selfe.training.loop import LoopEvent, LoopOptions, train
+from selfe.training.placement import Placement
+from selfe.training.trainer import LatentSource, ModelTraining, Recipe
 from selfe_eval.generate.sample_grid import save_sample_grid
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from selfe.loop import LoopEvent
 from selfe.objectives.self_e import SelfE
-from selfe.placement import Placement
+from selfe.training.loop import LoopEvent
+from selfe.training.placement import Placement
 from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
 from selfe_eval.train.bundled import PRESETS, train_bundled
 from selfe_eval.train.generator import Machine

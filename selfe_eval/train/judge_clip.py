@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from selfe.loop import LoopEvent
+from selfe.training.loop import LoopEvent
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.records import COLORS, RELATIONS
 from selfe_eval.score.color_model import BUNDLED_FILE, BUNDLED_FORMAT

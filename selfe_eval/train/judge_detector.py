@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]
 
-from selfe.loop import LoopEvent
+from selfe.training.loop import LoopEvent
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.score.detectors.openmoji import FORMAT, OpenmojiDetector
 from selfe_eval.score.detectors.openmoji_network import (

@@ -1,4 +1,4 @@
-"""How the judge's two networks are trained: AdamW, cosine schedule; the loop around it is ``selfe.loop``.
+"""How the judge's two networks are trained: AdamW, cosine schedule; the loop around it is ``selfe.training.loop``.
 
 The data of step n depends on the seed and n alone. What is not here: what to learn (see judge_detector.py, judge_clip.py).
 """
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfe.loop import LoopEvent, LoopOptions, Metrics, train
-from selfe.not_finite import refuse_not_finite
-from selfe.optim import clip_gradients, set_learning_rate
-from selfe.training_log import read_metrics, training_seconds
-from selfe.training_state import network_tensors, optimiser_tensors, restore_optimiser
+from selfe.training.log import read_metrics, training_seconds
+from selfe.training.loop import LoopEvent, LoopOptions, Metrics, train
+from selfe.training.not_finite import refuse_not_finite
+from selfe.training.optim import clip_gradients, set_learning_rate
+from selfe.training.state import network_tensors, optimiser_tensors, restore_optimiser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Trained:
 
 
 class JudgeTraining:
-    """A network in training; implements ``selfe.loop.Trainable``."""
+    """A network in training; implements ``selfe.training.loop.Trainable``."""
 
     def __init__(
         self, network: nn.Module, losses_at: Callable[[int], Losses], recipe: JudgeRecipe, *, seed: int
@@ -114,7 +114,7 @@ def train_network(
         on_step: Called after each step.
 
     Raises:
-        TrainingError: the training does not begin or go on (``selfe.training_errors``).
+        TrainingError: the training does not begin or go on (``selfe.training.errors``).
     """
     recipe = training.recipe
     options = LoopOptions(

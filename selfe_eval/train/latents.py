@@ -17,9 +17,9 @@ from torch import Tensor
 
 from selfe.autoencoder import Autoencoder, patchify, to_unit_range
 from selfe.condition import Condition
-from selfe.loop import step_generator
 from selfe.text import PAD, Tokeniser
-from selfe.trainer import Captioned
+from selfe.training.loop import step_generator
+from selfe.training.trainer import Captioned
 from selfe_eval.openmoji.scenes import render
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.openmoji.training_scenes import sample_training_scenes
@@ -46,7 +46,7 @@ class Draw:
 
 
 class LatentPool:
-    """Encoded scenes with their captions; implements ``selfe.trainer.LatentSource``."""
+    """Encoded scenes with their captions; implements ``selfe.training.trainer.LatentSource``."""
 
     def __init__(self, latents: Tensor, tokens: Tensor, *, grid: tuple[int, int], draw: Draw) -> None:
         """Hold float16 latents (N, L, D), L on ``grid``, and the int64 token numbers (N, T) of their captions."""

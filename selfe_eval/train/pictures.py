@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from selfe import parallel
 from selfe.buckets import aspect_buckets
 from selfe.data.batches import BatchOptions, PictureBatches, Turn
 from selfe.data.encoded import EncodedPictures
@@ -18,13 +17,14 @@ from selfe.data.precomputed import PrecomputedLatents
 from selfe.data.skipped_file import add_skipped
 from selfe.encoders.flux_autoencoder import PATCH, FluxAutoencoder, FrozenAutoencoderConfig, find_autoencoder
 from selfe.encoders.frozen_text import FrozenText, find_text
-from selfe.loop import LoopEvent, LoopOptions
 from selfe.model import FrozenTextConfig, ModelConfig
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
 from selfe.presets import half_b, smoke_frozen, two_b
 from selfe.sampler import SamplerOptions
-from selfe.trainer import LatentSource, Recipe
+from selfe.training import parallel
+from selfe.training.loop import LoopEvent, LoopOptions
+from selfe.training.trainer import LatentSource, Recipe
 from selfe_eval.errors import UsageError
 from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
 from selfe_eval.train.objectives import objective_from

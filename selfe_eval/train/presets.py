@@ -126,18 +126,18 @@ def run_preset(name: str, job: TrainingJob) -> Path:
     """Train (or resume) a preset that `check_options` has passed.
 
     Raises:
-        UsageError: the training does not begin or go on (`selfe.training_errors`), or the data or encoders are not there.
+        UsageError: the training does not begin or go on (`selfe.training.errors`), or the data or encoders are not there.
     """
     module, _, attribute = PRESETS[name].function.partition(":")
     function = cast(Callable[[TrainingJob], Path], getattr(importlib.import_module(module), attribute))
     import torch
 
-    from selfe import parallel
     from selfe.checkpoint import CheckpointError
     from selfe.data.latent_shards import ShardError
     from selfe.data.pictures import NoPicturesError
     from selfe.encoders.places import EncoderError
-    from selfe.training_errors import TrainingError
+    from selfe.training import parallel
+    from selfe.training.errors import TrainingError
 
     try:
         with parallel.joined(torch.device(job.device)) as device:

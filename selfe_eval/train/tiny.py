@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 
-from selfe import parallel
 from selfe.autoencoder import Autoencoder
 from selfe.checkpoint import load_checkpoint
-from selfe.loop import LoopEvent, LoopOptions
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
 from selfe.presets import smoke, tiny
 from selfe.sampler import SamplerOptions
-from selfe.trainer import Recipe
+from selfe.training import parallel
+from selfe.training.loop import LoopEvent, LoopOptions
+from selfe.training.trainer import Recipe
 from selfe_eval.errors import UsageError
 from selfe_eval.resources import checkpoints_dir
 from selfe_eval.train.bundled import GUIDANCE, SUITE

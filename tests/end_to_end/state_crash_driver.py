@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from selfe.training_state import load_state, newest_state, save_state
+from selfe.training.state import load_state, newest_state, save_state
 from tests.end_to_end.crash_driver import deadly
 
 PLACES = ("fsync", "rename", "mkdir", "unlink", "rmdir")

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from selfe.loop import train
-from selfe.placement import Placement
-from selfe.training_log import METRICS_FILE
-from selfe.training_state import newest_state
+from selfe.training.log import METRICS_FILE
+from selfe.training.loop import train
+from selfe.training.placement import Placement
+from selfe.training.state import newest_state
 from tests.end_to_end.training_ranks_driver import (
     BROKEN,
     HALF,

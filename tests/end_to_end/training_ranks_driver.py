@@ -17,16 +17,16 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from selfe import parallel
-from selfe.loop import LoopEvent, LoopOptions, train
 from selfe.objectives.meanflow import MeanFlow
 from selfe.objectives.protocol import Objective
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
 from selfe.objectives.shortcut import Shortcut
-from selfe.placement import Parallel, Placement
-from selfe.trainer import Captioned, ModelTraining, Recipe
-from selfe.training_errors import TrainingError
+from selfe.training import parallel
+from selfe.training.errors import TrainingError
+from selfe.training.loop import LoopEvent, LoopOptions, train
+from selfe.training.placement import Parallel, Placement
+from selfe.training.trainer import Captioned, ModelTraining, Recipe
 from tests.unit.selfe import tiny
 
 NUM_STEPS = 6

@@ -1,7 +1,7 @@
 """Batches of pictures of one size, by step and part: a pure function, so resuming and sharing out need no state.
 
 The parts of one optimiser step may differ in their bucket, never in their turn (see ``Turn``). Process r of R computes the
-parts r, r + R, r + 2R, ... (``selfe.parallel.own_parts``): together they read what one process would.
+parts r, r + R, r + 2R, ... (``selfe.training.parallel.own_parts``): together they read what one process would.
 
 A picture that turns out to be broken is named in ``skipped``, and its place is taken by the next good one of its bucket, in
 the order of the plan and from the last round to the first: the same one whoever asks, and however often.

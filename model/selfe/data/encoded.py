@@ -11,7 +11,7 @@ from selfe.condition import Condition
 from selfe.data.batches import PictureBatches
 from selfe.data.read_ahead import ReadAhead
 from selfe.encoders.protocol import LatentCoder, PromptReader
-from selfe.trainer import Captioned
+from selfe.training.trainer import Captioned
 
 
 def fake_prompt(caption: str) -> str:
@@ -20,7 +20,7 @@ def fake_prompt(caption: str) -> str:
 
 
 class EncodedPictures:
-    """Pictures through a frozen autoencoder and captions through a reader; implements ``selfe.trainer.LatentSource``.
+    """Pictures through a frozen autoencoder and captions through a reader; implements ``selfe.training.trainer.LatentSource``.
 
     Pictures are encoded in bfloat16 autocast; captions exactly as the sampler has them read. Neither takes part in training.
     """
@@ -43,7 +43,7 @@ class EncodedPictures:
             coder: Encodes pictures; lies on ``device``.
             reader: Reads captions.
             device: Where pictures are encoded.
-            parts: The parts of each step that this process computes (``selfe.parallel.own_parts``), to read ahead.
+            parts: The parts of each step that this process computes (``selfe.training.parallel.own_parts``), to read ahead.
             with_fake: Whether a batch carries its captions with the phrase "fake image" too.
             num_threads: Threads that decode pictures.
         """

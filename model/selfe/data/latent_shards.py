@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from selfe.condition import Condition
-from selfe.trainer import Captioned
+from selfe.training.trainer import Captioned
 
 FORMAT = "selfe-latents/1"
 SETTINGS_FILE = "settings.json"

@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from selfe.loop import step_generator
+from selfe.training.loop import step_generator
 
 
 class BucketPlan:

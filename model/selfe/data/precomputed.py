@@ -32,14 +32,14 @@ from selfe.data.latent_shards import (
 from selfe.data.plan import BucketPlan
 from selfe.encoders.flux_autoencoder import FrozenAutoencoderConfig
 from selfe.model import FrozenTextConfig
-from selfe.trainer import Captioned
+from selfe.training.trainer import Captioned
 
 NUM_OPEN = 256
 """Shards that are open at a time: each is a file of the process."""
 
 
 class PrecomputedLatents:
-    """The rows of a folder of encoded shards; implements ``selfe.trainer.LatentSource``.
+    """The rows of a folder of encoded shards; implements ``selfe.training.trainer.LatentSource``.
 
     Latents come as float32, embeddings as the bfloat16 they are stored in.
     """

@@ -75,7 +75,7 @@ def test_a_folder_of_pictures_becomes_shards_that_train(
     from selfe.data.batches import BatchOptions
     from selfe.data.precomputed import PrecomputedLatents
     from selfe.objectives.flow_matching import FlowMatching
-    from selfe.trainer import ModelTraining, Recipe
+    from selfe.training.trainer import ModelTraining, Recipe
 
     result = invoke(
         "--data", pictures, *places(frozen_encoders), "--out", tmp_path / "out", "--size", 32,

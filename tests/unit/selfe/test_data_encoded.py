@@ -14,7 +14,7 @@ from selfe.data.encoded import EncodedPictures
 from selfe.data.pictures import BrokenPictureError, Entry, NoPicturesError
 from selfe.objectives.self_e import SelfE
 from selfe.text import Tokeniser
-from selfe.trainer import ModelTraining, Recipe
+from selfe.training.trainer import ModelTraining, Recipe
 from tests.unit.selfe import tiny
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from selfe.loop import LoopOptions, train
+from selfe.training.loop import LoopOptions, train
 
 
 class Counting:

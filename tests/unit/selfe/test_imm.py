@@ -16,7 +16,7 @@ from selfe.objectives.jump import jump
 from selfe.objectives.networks import Networks
 from selfe.parametrisation import Parametrisation
 from selfe.times import TimePair
-from selfe.trainer import ModelTraining, Recipe
+from selfe.training.trainer import ModelTraining, Recipe
 from tests.unit.selfe import tiny
 from tests.unit.selfe.affine_flow import AffineFlow, batch, exact
 from tests.unit.selfe.two_points import one_step_of_flow_matching, share_near, trained

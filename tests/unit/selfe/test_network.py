@@ -15,9 +15,9 @@ from selfe.blocks import QKNorm, SingleStreamBlock, Stream, attend
 from selfe.buckets import aspect_buckets
 from selfe.condition import Condition
 from selfe.denoiser import DenoiserConfig, TextFeatures, _rotary
-from selfe.ema import averaged_copy
 from selfe.embeddings import rotary_table, rotate, sinusoid, token_positions
 from selfe.model import ConditionalModel, checkpoint_activations, compiled
+from selfe.training.ema import averaged_copy
 from tests.unit.selfe import tiny
 
 

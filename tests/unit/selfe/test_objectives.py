@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfe.ema import averaged_copy
 from selfe.model import ConditionalModel
 from selfe.objectives.batch import TrainingBatch
 from selfe.objectives.evaluation import evaluation_direction, own_samples
@@ -11,6 +10,7 @@ from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.self_e import SelfE
 from selfe.parametrisation import Parametrisation
 from selfe.text import NULL, PAD
+from selfe.training.ema import averaged_copy
 from tests.unit.selfe import tiny
 
 

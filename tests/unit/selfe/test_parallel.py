@@ -11,19 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from selfe import parallel
-from selfe.loop import LoopEvent, LoopOptions, train
 from selfe.objectives.flow_matching import FlowMatching
-from selfe.placement import Placement
-from selfe.trainer import Captioned, ModelTraining, Recipe
-from selfe.training_errors import (
+from selfe.training import parallel
+from selfe.training.errors import (
     FolderInUseError,
     MissingTensorboardError,
     NotFiniteError,
     TrainingStateError,
 )
-from selfe.training_log import METRICS_FILE, training_seconds
-from selfe.training_state import copy_state, load_state, newest_state, save_state
+from selfe.training.log import METRICS_FILE, training_seconds
+from selfe.training.loop import LoopEvent, LoopOptions, train
+from selfe.training.placement import Placement
+from selfe.training.state import copy_state, load_state, newest_state, save_state
+from selfe.training.trainer import Captioned, ModelTraining, Recipe
 from tests.unit.selfe import tiny
 
 CPU = torch.device("cpu")

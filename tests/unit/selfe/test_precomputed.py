@@ -23,7 +23,7 @@ from selfe.data.latent_shards import (
 )
 from selfe.data.precomputed import PrecomputedLatents
 from selfe.objectives.flow_matching import FlowMatching
-from selfe.trainer import Captioned, LatentSource, ModelTraining, Recipe
+from selfe.training.trainer import Captioned, LatentSource, ModelTraining, Recipe
 from tests.unit.selfe import frozen
 
 SHARDS = (((2, 2), 5), ((2, 2), 4), ((1, 3), 6))

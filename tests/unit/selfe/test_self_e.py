@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from selfe.condition import Condition
-from selfe.ema import averaged_copy
 from selfe.model import ConditionalModel
 from selfe.objectives.batch import TrainingBatch
 from selfe.objectives.evaluation import evaluation_direction, own_samples
@@ -17,6 +16,7 @@ from selfe.objectives.self_e import SelfE
 from selfe.objectives.targets import TargetMode, convex_target, energy_preserving
 from selfe.parametrisation import Parametrisation
 from selfe.path import evaluation_weight, noised, sample_norm
+from selfe.training.ema import averaged_copy
 from tests.unit.selfe import exact, tiny
 from tests.unit.selfe.exact import C_FAKE, PHI, C, Gaussian
 

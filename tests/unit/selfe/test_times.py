@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfe.optim import learning_rate
 from selfe.times import anneal, mu_of_length, sample_times, time_grid, warp
+from selfe.training.optim import learning_rate
 
 
 @pytest.mark.parametrize(

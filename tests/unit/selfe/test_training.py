@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from selfe.autoencoder import AutoencoderConfig
-from selfe.autoencoder_training import AutoencoderRecipe, AutoencoderTraining
-from selfe.loop import LoopOptions, Trainable, train
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
-from selfe.trainer import Captioned, ModelTraining, Recipe
-from selfe.training_errors import SettingsChangedError
-from selfe.training_log import METRICS_FILE
+from selfe.training.autoencoder import AutoencoderRecipe, AutoencoderTraining
+from selfe.training.errors import SettingsChangedError
+from selfe.training.log import METRICS_FILE
+from selfe.training.loop import LoopOptions, Trainable, train
+from selfe.training.trainer import Captioned, ModelTraining, Recipe
 from tests.unit.selfe import tiny
 
 CPU = torch.device("cpu")

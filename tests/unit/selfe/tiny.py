@@ -6,12 +6,12 @@ import torch
 
 from selfe.condition import Condition
 from selfe.denoiser import DenoiserConfig
-from selfe.loop import step_generator
 from selfe.model import ConditionalModel, ModelConfig
 from selfe.objectives.networks import Networks
 from selfe.parametrisation import Parametrisation
 from selfe.text import NULL, PAD, TextConfig
-from selfe.trainer import Captioned
+from selfe.training.loop import step_generator
+from selfe.training.trainer import Captioned
 
 PHRASES = ("dog|dogs", "cat", "traffic light", "light", "red", "two", "left of")
 

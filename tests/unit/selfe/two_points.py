@@ -8,13 +8,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from selfe import ema
 from selfe.condition import Condition
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.jump import jump
 from selfe.objectives.networks import Networks
 from selfe.objectives.protocol import Objective
 from selfe.times import time_grid
+from selfe.training import ema
 from tests.unit.selfe.affine_flow import batch
 
 MU = 0.4

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from selfe.training_errors import SettingsChangedError
-from selfe.training_log import METRICS_FILE
+from selfe.training.errors import SettingsChangedError
+from selfe.training.log import METRICS_FILE
 from selfe_eval.train.judge_training import JudgeRecipe, JudgeTraining, Trained, schedule, train_network
 
 RECIPE = JudgeRecipe(

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from selfe import ema, parallel
 from selfe.condition import Condition, choose
-from selfe.loop import Metrics, step_generator
 from selfe.model import ConditionalModel, ModelConfig
-from selfe.not_finite import named_tensors, refuse_not_finite
 from selfe.objectives.batch import TrainingBatch
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.networks import Network, Networks
 from selfe.objectives.protocol import Objective, describe
-from selfe.optim import adam, clip_gradients, learning_rate, set_learning_rate
-from selfe.placement import Placement, consolidated, place
-from selfe.training_state import network_tensors, optimiser_tensors, restore_optimiser
+from selfe.training import ema, parallel
+from selfe.training.loop import Metrics, step_generator
+from selfe.training.not_finite import named_tensors, refuse_not_finite
+from selfe.training.optim import adam, clip_gradients, learning_rate, set_learning_rate
+from selfe.training.placement import Placement, consolidated, place
+from selfe.training.state import network_tensors, optimiser_tensors, restore_optimiser
 
 
 class Captioned(NamedTuple):
@@ -83,7 +83,7 @@ class Recipe:
 
 
 class ModelTraining:
-    """A conditional model in training; implements ``selfe.loop.Trainable``."""
+    """A conditional model in training; implements ``selfe.training.loop.Trainable``."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfe.training_errors import MissingTensorboardError
+from selfe.training.errors import MissingTensorboardError
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from selfe.condition import Condition
 from selfe.objectives.batch import TrainingBatch
-from selfe.training_errors import NotFiniteError
+from selfe.training.errors import NotFiniteError
 
 
 def refuse_not_finite(

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
-from selfe.loop import Metrics, step_generator
-from selfe.not_finite import refuse_not_finite
-from selfe.optim import adam, clip_gradients, learning_rate, set_learning_rate
-from selfe.training_state import network_tensors, optimiser_tensors, restore_optimiser
+from selfe.training.loop import Metrics, step_generator
+from selfe.training.not_finite import refuse_not_finite
+from selfe.training.optim import adam, clip_gradients, learning_rate, set_learning_rate
+from selfe.training.state import network_tensors, optimiser_tensors, restore_optimiser
 
 
 class ImageSource(Protocol):
@@ -65,7 +65,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 class AutoencoderTraining:
-    """One autoencoder in training; implements ``selfe.loop.Trainable``."""
+    """One autoencoder in training; implements ``selfe.training.loop.Trainable``."""
 
     def __init__(self, config: AutoencoderConfig, recipe: AutoencoderRecipe, source: ImageSource) -> None:
         torch.manual_seed(recipe.seed)

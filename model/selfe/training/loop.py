@@ -4,7 +4,7 @@ A trainable's step is a pure function of (its state, the step number): all rando
 ``step_generator(seed, step)`` and the data source is indexed by the step, so "RNG state" and "data position" are the
 step number itself, and a resumed run is bit for bit the uninterrupted one on the same machine with as many processes.
 
-Files in the training folder: the newest state (``training_state.py``), ``metrics.jsonl`` (``training_log.py``),
+Files in the training folder: the newest state (``state.py``), ``metrics.jsonl`` (``log.py``),
 ``training.lock``, and ``nan-step-000123.safetensors`` where a step had to be refused. The first process writes them.
 """
 
@@ -25,10 +25,10 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import save_file
 
-from selfe import parallel
-from selfe.training_errors import FolderInUseError, NotFiniteError
-from selfe.training_log import TrainingLog, require_tensorboard
-from selfe.training_state import (
+from selfe.training import parallel
+from selfe.training.errors import FolderInUseError, NotFiniteError
+from selfe.training.log import TrainingLog, require_tensorboard
+from selfe.training.state import (
     drop_partial_states,
     load_state,
     newest_state,

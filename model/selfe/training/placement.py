@@ -17,9 +17,9 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from selfe import parallel
-from selfe.ema import own_part
 from selfe.model import ConditionalModel, checkpoint_activations, compiled
+from selfe.training import parallel
+from selfe.training.ema import own_part
 
 Parallel = Literal["ddp", "fsdp"]
 """ddp: every process holds all weights; fsdp: every process holds a share of each."""

@@ -34,8 +34,8 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
-from selfe import parallel
-from selfe.training_errors import SettingsChangedError, TrainingStateError
+from selfe.training import parallel
+from selfe.training.errors import SettingsChangedError, TrainingStateError
 
 DOCUMENT = "state.json"
 PARTIAL = ".partial"

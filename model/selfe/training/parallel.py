@@ -1,7 +1,7 @@
 """The processes that train one model together, as ``torchrun`` starts them: who computes what, and what they agree on.
 
 A process that joined no others is alone: it is the first of one, its own parts are all parts, and nothing here waits.
-What travels between processes besides gradients are single numbers; states lie in files (``training_state.py``).
+What travels between processes besides gradients are single numbers; states lie in files (``state.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from selfe.training_errors import UnevenPartsError
+from selfe.training.errors import UnevenPartsError
 
 
 @contextlib.contextmanager
