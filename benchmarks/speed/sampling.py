@@ -117,7 +117,7 @@ def seconds_of(side: Side, num_steps: int, device: torch.device) -> float:
 
 
 def share_outside(pipeline: AnyStepPipeline, side: Side, num_steps: int) -> float:
-    """Share of a batch's time that passes outside the network's calls; a wait around each forbids any overlap."""
+    """Share of a batch's time outside denoiser and text encoder; a wait around each call forbids any overlap."""
     model, device = pipeline.checkpoint.model, pipeline.device
     clock = {"start": 0.0, "inside": 0.0}
 
@@ -129,7 +129,12 @@ def share_outside(pipeline: AnyStepPipeline, side: Side, num_steps: int) -> floa
         _wait(device)
         clock["inside"] += time.perf_counter() - clock["start"]
 
-    hooks = [model.register_forward_pre_hook(before), model.register_forward_hook(after)]
+    networks = [model.denoiser, *([] if model.text is None else [model.text])]
+    hooks = [
+        hook
+        for each in networks
+        for hook in (each.register_forward_pre_hook(before), each.register_forward_hook(after))
+    ]
     seconds = seconds_of(side, num_steps, device)
     for hook in hooks:
         hook.remove()

@@ -34,6 +34,11 @@ PIXELS_PER_TOKEN = 16
 """A token is 2 x 2 latents, and a latent stands for 8 x 8 pixels."""
 
 
+CPU_TOKENS = 1024
+"""Image tokens of a batch above which a CPU calls the two branches of guidance one after the other: one call of both is
+2/5 faster for 4 pictures of 64 tokens, where it fills the cores, and a tenth slower for 64, where it empties the caches."""
+
+
 class AnyStepPipeline:
     """A checkpoint ready to draw: reader of prompts, model, sampler and decoder."""
 
@@ -180,7 +185,10 @@ class AnyStepPipeline:
         with_negative = model.read(concatenate([c, negative.repeated(len(c.tokens))]))
 
         def both(x_t: Tensor, t: float, s: float) -> tuple[Tensor, Tensor]:
-            first, second = predict(torch.cat([x_t, x_t]), t, s, with_negative).chunk(2)
+            if x_t.device.type == "cpu" and x_t.shape[0] * x_t.shape[1] > CPU_TOKENS:
+                first, second = (predict(x_t, t, s, prompts) for prompts in _halves(with_negative))
+            else:
+                first, second = predict(torch.cat([x_t, x_t]), t, s, with_negative).chunk(2)
             return first, second
 
         return guided(both, options.guidance, options.guidance_norm)
@@ -211,6 +219,12 @@ def latent_coder(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> 
         return FluxAutoencoder(found, device=device, expected=checkpoint.encoders)
     assert isinstance(checkpoint.autoencoder, Autoencoder)
     return checkpoint.autoencoder
+
+
+def _halves(prompts: Condition) -> tuple[Condition, Condition]:
+    rows = torch.arange(len(prompts.tokens), device=prompts.tokens.device)
+    first, second = rows.chunk(2)
+    return prompts.rows(first), prompts.rows(second)
 
 
 def _filled(x: Tensor, value: float) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfe.pipeline import AnyStepPipeline
+from selfe.pipeline import CPU_TOKENS, AnyStepPipeline
 from selfe.sampler import SamplerError
 from selfe_eval.resources import checkpoints_dir
 
@@ -88,3 +88,16 @@ def test_prompts_are_read_once_for_all_steps(pipeline: AnyStepPipeline) -> None:
     hook.remove()
 
     assert len(calls) == 1
+
+
+def test_a_large_batch_on_a_cpu_takes_the_branches_in_turn(pipeline: AnyStepPipeline) -> None:
+    """Above CPU_TOKENS each step calls the network twice with B rows, and draws what small batches draw."""
+    num_rows = CPU_TOKENS // 16 + 1
+    prompts, seeds = ["a photo of a dog"] * num_rows, list(range(num_rows))
+    called = []
+    hook = pipeline.checkpoint.model.register_forward_hook(lambda *call: called.append(len(call[1][0])))
+    large = pipeline.latents(prompts, seeds, 2)
+    hook.remove()
+
+    assert called == [num_rows] * 4
+    assert difference(large[:3], pipeline.latents(prompts[:3], seeds[:3], 2)) < 0.05
