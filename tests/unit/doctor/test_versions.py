@@ -20,6 +20,7 @@ REQUIRES = (
 """What selfe-eval asks for, as the metadata of an installation puts it, and an extra that does not concern doctor."""
 
 GOOD = {Requirement(line).name.replace("_", "-"): "99" for line in PROJECT["dependencies"]} | {
+    "diffusers": "0.42.1",
     "python": "3.11.7",
     "torch": "2.13.0",
     "torchvision": "0.28.0",
