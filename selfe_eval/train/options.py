@@ -60,7 +60,8 @@ class TrainOptions:
 
     def chosen(self) -> set[str]:
         """The fields that are not left to the preset."""
-        return {field.name for field in fields(self) if getattr(self, field.name) not in {None, False}}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name for name, value in values.items() if value is not None and value is not False}
 
     def arguments(self) -> list[str]:
         """What is chosen as arguments of the command line, in the order of the fields."""
