@@ -53,7 +53,8 @@ class AnyStepPipeline:
         """Load the frozen encoders that the checkpoint names, if any, unless they are given.
 
         Args:
-            checkpoint: Network and what it names.
+            checkpoint: Network and what it names; its own modules are moved to ``device`` where they lie elsewhere, as the
+                averaged network of a sharded training does.
             device: Where to compute.
             reader: Reads its prompts; lies on ``device``.
             coder: Decodes its latents; lies on ``device``.
@@ -66,6 +67,9 @@ class AnyStepPipeline:
         self.sampler = checkpoint.sampler
         self._read = reader or prompt_reader(checkpoint, device)
         self._coder = coder or latent_coder(checkpoint, device)
+        for module in (checkpoint.model, self._coder):
+            if isinstance(module, torch.nn.Module):
+                module.to(self.device)
         self.grid = checkpoint.model.config.denoiser.grid
 
     @classmethod

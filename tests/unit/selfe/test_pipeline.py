@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from selfe.autoencoder import Autoencoder
+from selfe.checkpoint import load_checkpoint
 from selfe.pipeline import CPU_TOKENS, AnyStepPipeline
 from selfe.sampler import SamplerError
 from selfe_eval.resources import checkpoints_dir
@@ -101,3 +103,13 @@ def test_a_large_batch_on_a_cpu_takes_the_branches_in_turn(pipeline: AnyStepPipe
 
     assert called == [num_rows] * 4
     assert difference(large[:3], pipeline.latents(prompts[:3], seeds[:3], 2)) < 0.05
+
+
+def test_everything_lies_where_the_pipeline_computes() -> None:
+    """A network and an autoencoder that lie elsewhere are moved: a training on a GPU draws with parts from the CPU."""
+    checkpoint = load_checkpoint(checkpoints_dir() / "selfe-tiny")
+    assert isinstance(checkpoint.autoencoder, Autoencoder)
+    AnyStepPipeline(checkpoint, device="meta")
+
+    for module in (checkpoint.model, checkpoint.autoencoder):
+        assert {tensor.device.type for tensor in module.state_dict().values()} == {"meta"}
