@@ -15,7 +15,8 @@ leaves weights that the older configuration does not name: the hash shows it, an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,8 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Chec
     """
     config = read_config(folder)
     weights = folder / WEIGHTS_FILE
+    with _reading("sampler"):
+        sampler = SamplerOptions(**config["sampler"])
     sha256 = _verified(weights, config["files"].get(WEIGHTS_FILE))
     with torch.device("meta"):
         model = ConditionalModel(model_config(config["network"]))
@@ -139,7 +142,7 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Chec
         suite=config["suite"],
         model=model.eval(),
         autoencoder=autoencoder.eval() if isinstance(autoencoder, Autoencoder) else autoencoder,
-        sampler=SamplerOptions(**config["sampler"]),
+        sampler=sampler,
         training=config["training"],
         sha256=sha256,
         encoders=config.get("encoders", {}),
@@ -167,20 +170,29 @@ def read_config(folder: Path) -> dict[str, Any]:
     missing = [entry for entry in ENTRIES if entry not in config]
     if missing:
         raise CheckpointError(f"{path} lacks the entries {', '.join(missing)}. Copy the checkpoint again.")
+    if not isinstance(config["files"], dict):
+        raise CheckpointError(
+            f"{path}: 'files' should name {WEIGHTS_FILE} and its SHA-256. Copy the checkpoint again."
+        )
     return config
 
 
 def model_config(network: Mapping[str, Any]) -> ModelConfig:
-    """The ``network`` entry of a config.json as a ModelConfig."""
-    denoiser = dict(network["denoiser"])
-    for name in ("rope_dims", "grid"):
-        denoiser[name] = tuple(denoiser[name])
-    return ModelConfig(
-        denoiser=DenoiserConfig(**denoiser),
-        text=_text_config(network["text"]),
-        parametrisation=network["parametrisation"],
-        anchors=_anchors(network.get("anchors", SELFE_ANCHORS)),
-    )
+    """The ``network`` entry of a config.json as a ModelConfig.
+
+    Raises:
+        CheckpointError: something in it is missing, unknown or without a meaning.
+    """
+    with _reading("network"):
+        denoiser = dict(network["denoiser"])
+        for name in ("rope_dims", "grid"):
+            denoiser[name] = tuple(denoiser[name])
+        return ModelConfig(
+            denoiser=DenoiserConfig(**denoiser),
+            text=_text_config(network["text"]),
+            parametrisation=network["parametrisation"],
+            anchors=_anchors(network.get("anchors", SELFE_ANCHORS)),
+        )
 
 
 def _text_config(text: Mapping[str, Any]) -> TextConfig | FrozenTextConfig:
@@ -196,14 +208,31 @@ def _anchors(values: Sequence[Sequence[float]]) -> tuple[Anchor, Anchor]:
 
 
 def autoencoder_config(sizes: Mapping[str, Any]) -> AutoencoderConfig | FrozenAutoencoderConfig:
-    """The ``autoencoder`` entry of a config.json: the sizes of the model's own, or where a frozen one lies."""
-    if "frozen" in sizes:
-        return FrozenAutoencoderConfig(**sizes)
-    return AutoencoderConfig(
-        latent_channels=sizes["latent_channels"],
-        encoder_widths=tuple(sizes["encoder_widths"]),
-        decoder_widths=tuple(sizes["decoder_widths"]),
-    )
+    """The ``autoencoder`` entry of a config.json: the sizes of the model's own, or where a frozen one lies.
+
+    Raises:
+        CheckpointError: something in it is missing or unknown.
+    """
+    with _reading("autoencoder"):
+        if "frozen" in sizes:
+            return FrozenAutoencoderConfig(**sizes)
+        return AutoencoderConfig(
+            latent_channels=sizes["latent_channels"],
+            encoder_widths=tuple(sizes["encoder_widths"]),
+            decoder_widths=tuple(sizes["decoder_widths"]),
+        )
+
+
+@contextmanager
+def _reading(entry: str) -> Iterator[None]:
+    """Whatever goes wrong while an entry of a config.json becomes options is the entry's fault."""
+    try:
+        yield
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The entry {entry!r} of {CONFIG_FILE} cannot be read ({type(error).__name__}: {error}). Copy the checkpoint "
+            "again; if it is whole, a newer version of this package wrote it."
+        ) from error
 
 
 def _half(name: str, tensor: Tensor) -> Tensor:

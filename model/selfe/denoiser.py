@@ -45,6 +45,8 @@ class DenoiserConfig:
     """Whether padded text tokens are left out of the attention. FLUX attends to them; the paper does not say."""
 
     def __post_init__(self) -> None:
+        if self.modulation not in ("per_block", "shared"):
+            raise ValueError(f"modulation must be one of per_block, shared; got {self.modulation!r}.")
         head_size = self.width // self.num_heads
         if (
             self.width % self.num_heads

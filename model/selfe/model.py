@@ -7,6 +7,7 @@ A small model trains its text encoder along (``TextConfig``); a large one reads 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from torch import Tensor, nn
 
@@ -38,6 +39,13 @@ class ModelConfig:
     parametrisation: Parametrisation = "x0"
     anchors: tuple[Anchor, Anchor] = SELFE_ANCHORS
     """Two points of mu(L), which shifts the times in training and in sampling (S.12)."""
+
+    def __post_init__(self) -> None:
+        known = get_args(Parametrisation)
+        if self.parametrisation not in known:
+            raise ValueError(
+                f"parametrisation must be one of {', '.join(known)}; got {self.parametrisation!r}."
+            )
 
     def mu(self, grid: tuple[int, int] | None = None) -> float:
         """Mean shift of a grid of (rows, columns) image tokens; None: of the denoiser's own."""

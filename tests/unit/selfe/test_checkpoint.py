@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +85,32 @@ def test_a_broken_configuration_is_refused(folder: Path, content: str) -> None:
     (folder / CONFIG_FILE).write_text(content)
 
     with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "reason"),
+    [
+        (("network", "parametrisation"), "eps", "parametrisation must be one of x0, v; got 'eps'"),
+        (("network", "denoiser", "modulation"), "none", "modulation must be one of per_block, shared"),
+        (("network", "denoiser", "num_heads"), 0, "ZeroDivisionError"),
+        (("network", "denoiser"), None, "The entry 'network' of"),
+        (("autoencoder", "encoder_widths"), None, "The entry 'autoencoder' of"),
+        (("sampler", "later"), 1, "The entry 'sampler' of"),
+        (("sampler", "eta"), "high", "The entry 'sampler' of"),
+        (("files",), [], "should name model.safetensors"),
+    ],
+)
+def test_options_of_another_version_are_refused(
+    folder: Path, entry: tuple[str, ...], value: Any, reason: str
+) -> None:
+    """What cannot be read as this version reads it is a CheckpointError with a reason, never another network."""
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    *path, last = entry
+    reduce(getitem, path, config)[last] = value
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+
+    with pytest.raises(CheckpointError, match=reason):
         load_checkpoint(folder)
 
 
