@@ -168,8 +168,10 @@ def weight_hashes(part: FrozenPart, expected: Mapping[str, str] | None = None) -
     names = _weight_names(part)
     if not _is_directory(part.place):
         inside = part.folder.relative_to(part.root)
-        tokenizer = part.tokenizer.relative_to(part.root)
-        _local(part.role, part.place, [*((inside / name).as_posix() for name in names), f"{tokenizer}/*.txt"])
+        merges = part.tokenizer.relative_to(part.root) / "*.txt"
+        _local(
+            part.role, part.place, [path.as_posix() for path in (*(inside / name for name in names), merges)]
+        )
     missing = [name for name in names if not (part.folder / name).is_file()]
     if missing:
         others = sorted(path.name for path in part.folder.iterdir() if path.suffix in {".bin", ".pt", ".pth"})
@@ -224,7 +226,11 @@ def _what_to_name(role: Role) -> str:
 
 def _subfolder(role: Role, root: Path) -> str:
     parts = _read_json(role, root / PIPELINE_FILE)
-    names = [name for name, part in parts.items() if isinstance(part, list) and part[-1] == role.class_name]
+    names = [
+        name for name, part in parts.items() if isinstance(part, list) and part[-1:] == [role.class_name]
+    ]
+    if any(Path(name).name != name for name in names):
+        raise EncoderError(f"{root / PIPELINE_FILE} should name parts in folders beside it, found {names}.")
     if len(names) != 1:
         raise EncoderError(
             f"{root / PIPELINE_FILE} names {len(names)} parts of the class {role.class_name}; expected one, the "

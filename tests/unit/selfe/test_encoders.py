@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -295,6 +296,46 @@ def test_a_hub_name_is_read_from_the_hubs_cache(frozen_encoders: Path, tmp_path:
 
     sha256 = sha256_of(frozen_encoders / "text_encoder_2" / WEIGHTS)
     assert result.stdout.split() == ["owner/flux", str(frozen.T5_WIDTH), sha256]
+
+
+@pytest.mark.parametrize("subfolder", ["", "pipeline"])
+def test_what_a_hub_name_needs_is_fetched_and_no_more(
+    subfolder: str, frozen_encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configuration, tokenizer (of CLIP vocab.json and merges.txt) and safetensors come from the hub; pickles do not."""
+    remote, fetched = tmp_path / "remote", tmp_path / "fetched"
+    if subfolder:
+        shutil.copytree(frozen_encoders, remote)
+    else:
+        frozen.save_clip(remote)
+    (remote / "pytorch_model.bin").write_bytes(b"")
+
+    def snapshot_download(_: str, *, allow_patterns: list[str]) -> str:
+        names = [path.relative_to(remote).as_posix() for path in remote.rglob("*") if path.is_file()]
+        for chosen in (name for name in names if any(fnmatch(name, pattern) for pattern in allow_patterns)):
+            (fetched / chosen).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(remote / chosen, fetched / chosen)
+        return str(fetched)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    part = find_part(CLIP, "owner/clip")
+    weight_hashes(part)
+
+    assert (part.tokenizer / "merges.txt").is_file()
+    assert (part.tokenizer / "vocab.json").is_file()
+    assert [path.parent for path in fetched.rglob("*.safetensors")] == [part.folder]
+    assert not list(fetched.rglob("*.bin"))
+
+
+@pytest.mark.parametrize(
+    "parts", [{"../text_encoder": ["transformers", "CLIPTextModel"]}, {"text_encoder": []}]
+)
+def test_parts_of_a_pipeline_lie_in_its_folder(copy: Path, parts: dict[str, list[str]]) -> None:
+    """A part that lies elsewhere, or is of no class, is an error before anything of it is read."""
+    (copy / "vae" / "model_index.json").write_text(json.dumps(parts))
+
+    with pytest.raises(EncoderError, match=r"model_index\.json (should name parts in folders|names 0 parts)"):
+        find_part(CLIP, str(copy / "vae"))
 
 
 @pytest.mark.parametrize("place", ["a/b/c", "", "-x/y", "bad name"])
