@@ -28,6 +28,11 @@ class Condition(NamedTuple):
         pooled = None if self.pooled is None else self.pooled.to(device)
         return Condition(self.tokens.to(device), self.mask.to(device), pooled)
 
+    def in_float32(self) -> Condition:
+        """The same with embeddings in float32, for passes outside autocast; token numbers stay what they are."""
+        tokens = self.tokens.float() if self.tokens.is_floating_point() else self.tokens
+        return Condition(tokens, self.mask, None if self.pooled is None else self.pooled.float())
+
     def repeated(self, num_rows: int) -> Condition:
         """This one prompt ``num_rows`` times, without a copy.
 

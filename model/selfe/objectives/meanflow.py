@@ -119,6 +119,7 @@ class MeanFlow:
         if self.derivative == "jvp":
             du_dt = derivative_by_jvp(u, x, v, t)
         else:
+            c = c.in_float32()  # autocast, which takes embeddings as they are stored, is off there
             du_dt = derivative_by_difference(u, x, v, t, s, step=self.difference_step)
         target = batch.x0.clone()
         target[rows] += expand(t * (t - s), x) * du_dt

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from selfe.condition import Condition
 from selfe.model import ConditionalModel
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.meanflow import (
@@ -21,7 +23,7 @@ from selfe.objectives.networks import Networks
 from selfe.parametrisation import Parametrisation
 from selfe.path import expand, noised
 from selfe.times import sample_t
-from tests.unit.selfe import tiny
+from tests.unit.selfe import frozen, tiny
 from tests.unit.selfe.affine_flow import AffineFlow, batch, exact
 from tests.unit.selfe.two_points import one_step_of_flow_matching, share_near, trained
 
@@ -177,6 +179,23 @@ def test_the_real_network_has_a_derivative(parametrisation: Parametrisation, gri
 
     assert (by_difference - by_jvp).norm() < 0.01 * by_jvp.norm()
     assert (in_bfloat16 - by_jvp).norm() < 0.03 * by_jvp.norm()
+
+
+@pytest.mark.parametrize("how", METHODS)
+def test_embeddings_may_be_stored_in_bfloat16(how: Derivative) -> None:
+    """As encoded shards have them they train under autocast, also where a difference leaves it."""
+    torch.manual_seed(3)
+    net = ConditionalModel(frozen.model_config(Path()))
+    tokens = torch.randn(3, frozen.NUM_TOKENS, frozen.T5_WIDTH, dtype=torch.bfloat16)
+    mask = torch.ones(3, frozen.NUM_TOKENS, dtype=torch.bool)
+    c = Condition(tokens, mask, torch.randn(3, frozen.CLIP_WIDTH, dtype=torch.bfloat16))
+    data = batch(torch.randn(3, 4, 64), torch.tensor([0.9, 0.6, 0.5]), torch.tensor([0.1, 0.6, 0.0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = MeanFlow(derivative=how).loss(tiny.networks(net, net), replace(data, c=c)).loss
+    loss.backward()
+
+    assert torch.isfinite(loss)
+    assert net.denoiser.text_in.bias.grad is not None
 
 
 @pytest.mark.parametrize("how", METHODS)
