@@ -22,6 +22,7 @@ from torch import Tensor
 from selfe.condition import Condition
 from selfe.objectives.batch import TrainingBatch
 from selfe.objectives.networks import Networks
+from selfe.objectives.rows import rows_where
 from selfe.path import expand, noised
 
 
@@ -32,8 +33,7 @@ class OwnSamples:
     rows: Tensor
     """int64 (R,): their places in the batch; R is at least 1."""
     counts: Tensor
-    """bool (R,): all true, except where no row is to be evaluated and the first one fills in. So every process makes the
-    same number of passes, without which sharded networks wait for each other for ever."""
+    """bool (R,): all true, except where no row is to be evaluated and the first one fills in (``rows_where``)."""
     xhat0: Tensor
     """The model's predictions (R, L, D), float32."""
     eps: Tensor
@@ -74,9 +74,7 @@ def own_samples(xhat0: Tensor, batch: TrainingBatch, *, evaluation_time: float |
     """
     s = batch.s if evaluation_time is None else batch.s.clamp_min(evaluation_time)
     wanted = (batch.s < batch.t) & ~batch.dropped & (s > 0.0)
-    rows = wanted.nonzero().squeeze(1)
-    if len(rows) == 0:
-        rows = torch.zeros(1, dtype=torch.int64, device=s.device)
+    rows = rows_where(wanted)
     return OwnSamples(
         rows=rows,
         counts=wanted[rows],
