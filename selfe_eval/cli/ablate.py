@@ -12,7 +12,7 @@ import typer
 from selfe_eval.cli import options
 from selfe_eval.cli.experiment import AsJson, OutputFormat, interrupted_in, write_report
 from selfe_eval.cli.leaderboard import Format
-from selfe_eval.cli.terminal import stage_progress, talk
+from selfe_eval.cli.terminal import PhaseDisplay, stage_progress, talk
 from selfe_eval.errors import UsageError
 
 
@@ -128,7 +128,5 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def _training_display() -> Iterator[Callable[[str, int, int, dict[str, float]], None]]:
-    from selfe_eval.cli.train import PhaseDisplay
-
     with PhaseDisplay() as display:
         yield display.show

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from selfe_eval.cli.experiment import interrupted_in
+from selfe_eval.cli.terminal import PhaseDisplay
 from selfe_eval.errors import UsageError
 
 
@@ -44,9 +46,6 @@ def encode(  # noqa: PLR0913 - the parameters are the options
       selfe-eval encode --data photos --t5 flux --clip flux --autoencoder flux --size 256 --out encoded
       torchrun --nproc-per-node 8 -m selfe_eval encode --data photos --t5 flux --clip flux --autoencoder flux --out encoded
     """  # noqa: D301 - Typer needs the control character, not its spelling
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from selfe_eval.devices import resolve_device
     from selfe_eval.ranks import joined
     from selfe_eval.train.encode import DTYPES, EncodeJob, EncodeOptions
@@ -59,10 +58,7 @@ def encode(  # noqa: PLR0913 - the parameters are the options
     options = EncodeOptions(
         size_px=size, max_aspect=max_aspect, num_tokens=num_tokens, fake=fake, dtype=dtype
     )
-    columns = (TextColumn("encoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with joined() as ranks, Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("encoding", total=None)
+    with interrupted_in(out), joined() as ranks, PhaseDisplay() as display:
         job = EncodeJob(
             data=data,
             out=out,
@@ -73,7 +69,7 @@ def encode(  # noqa: PLR0913 - the parameters are the options
             device=resolve_device(device),
             batch_size=batch_size,
             ranks=ranks,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=lambda done, total: display.show("encoding", done, total, {}),
         )
         manifest = encode_pictures(job)
     if ranks.is_first:

@@ -1,9 +1,11 @@
-"""How the three experiments write what they found: the formats of `leaderboard`, and errors that name the way on."""
+"""How the three experiments write what they found: the formats of `leaderboard`, and interrupts that name the way on."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,9 +39,14 @@ def write_report(report: ExperimentReport, chosen: Format) -> None:
         typer.echo(report_markdown(report) if chosen is Format.MD else report_csv(report), nl=False)
 
 
+def same_command() -> str:
+    """The command line of this process, for a message."""
+    return shlex.join(["selfe-eval", *sys.argv[1:]])
+
+
 @contextlib.contextmanager
 def interrupted_in(folder: Path) -> Iterator[None]:
-    """Turn an interrupt into a message that says what is kept and how to go on.
+    """Turn an interrupt into a message that says what is kept, and the command that goes on.
 
     Raises:
         KeyboardInterrupt: again, with that message.
@@ -48,5 +55,5 @@ def interrupted_in(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"Interrupted. What was trained, drawn and scored is kept in {folder}. Repeat the same command to go on."
+            f"Interrupted. What was finished is kept in {folder}. Go on with: {same_command()}"
         ) from None

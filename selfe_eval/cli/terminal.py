@@ -6,9 +6,10 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 LINE_SECONDS = 10.0
 """Least time between two plain progress lines of one stage."""
@@ -72,3 +73,42 @@ def stage_progress() -> BarProgress | LineProgress:
     """Bars where stderr is a terminal, else lines."""
     console = Console(stderr=True)
     return BarProgress(console) if console.is_terminal else LineProgress()
+
+
+class PhaseDisplay:
+    """One progress bar for each phase on a terminal; a line now and then elsewhere. Talks on stderr."""
+
+    PLAIN_LINES = 20
+    """Lines for each phase where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._printed: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, phase: str, done: int, total: int, metrics: dict[str, float]) -> None:
+        """Progress of a phase: ``done`` of ``total``, with the latest metrics."""
+        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        if phase not in self._tasks:
+            self._tasks[phase] = self._progress.add_task(phase, total=total, metrics="")
+        self._progress.update(self._tasks[phase], completed=done, total=total, metrics=text)
+        twentieth = done * self.PLAIN_LINES // max(1, total)
+        if not self._console.is_terminal and twentieth != self._printed.get(phase):
+            self._printed[phase] = twentieth
+            talk(f"{phase}: {done}/{total}  {text}".rstrip())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from selfe_eval.cli.terminal import PhaseDisplay
 from selfe_eval.errors import UsageError
 
 NETWORK, PICTURES, MACHINE = "Network and objective", "Your own pictures (0.5b and 2b)", "Machine"
@@ -164,42 +163,3 @@ def train(  # noqa: PLR0913 - the parameters are the options
             f"Interrupted. The state that was saved last is kept in {out}. Go on with: {again}"
         ) from None
     typer.echo(str(folder))
-
-
-class PhaseDisplay:
-    """One progress bar for each phase on a terminal; a line now and then elsewhere. Talks on stderr."""
-
-    PLAIN_LINES = 20
-    """Lines for each phase where there is no terminal."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._tasks: dict[str, TaskID] = {}
-        self._printed: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, phase: str, done: int, total: int, metrics: dict[str, float]) -> None:
-        """Progress of a phase: ``done`` of ``total``, with the latest metrics."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        if phase not in self._tasks:
-            self._tasks[phase] = self._progress.add_task(phase, total=total, metrics="")
-        self._progress.update(self._tasks[phase], completed=done, total=total, metrics=text)
-        twentieth = done * self.PLAIN_LINES // max(1, total)
-        if not self._console.is_terminal and twentieth != self._printed.get(phase):
-            self._printed[phase] = twentieth
-            typer.echo(f"{phase}: {done}/{total}  {text}", err=True)

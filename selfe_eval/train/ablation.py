@@ -12,7 +12,7 @@ from selfe.training.errors import TrainingError
 from selfe.training.log import METRICS_FILE, training_seconds
 from selfe_eval.errors import UsageError
 from selfe_eval.train.budget import Budget, TrainingCost
-from selfe_eval.train.objectives import objective_from
+from selfe_eval.train.objectives import objective_from, rows_of_a_part
 from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
 
 OnPhase = Callable[[str, int, int, dict[str, float]], None]
@@ -50,11 +50,7 @@ def tiny_training(name: str, objective: str, budget: Budget, seed: int) -> TinyT
         UsageError: there is no such objective, or its rows do not come out in the batch.
     """
     made = objective_from(objective)
-    if budget.batch_size % made.rows_per_caption:
-        raise UsageError(
-            f"--batch-size {budget.batch_size}: {objective} trains on groups of {made.rows_per_caption} rows that share a "
-            f"caption; expected a multiple of {made.rows_per_caption}."
-        )
+    rows_of_a_part(made, budget.batch_size)
     return TinyTraining(
         name=name,
         objective=made,

@@ -38,8 +38,8 @@ from selfe.data.latent_shards import (
 from selfe.data.opening import open_pictures
 from selfe.data.pictures import BrokenPictureError, Entry, NoPicturesError, PictureSet
 from selfe.encoders.flux_autoencoder import FluxAutoencoder, FrozenAutoencoderConfig, find_autoencoder
-from selfe.encoders.frozen_text import FrozenText, find_text
-from selfe.encoders.places import EncoderError
+from selfe.encoders.frozen_text import FoundText, FrozenText, find_text
+from selfe.encoders.places import EncoderError, FrozenPart
 from selfe.file_hash import sha256_of
 from selfe.model import FrozenTextConfig
 from selfe.training.trainer import Captioned
@@ -129,9 +129,10 @@ def encode(job: EncodeJob) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"--size or --max-aspect: {error}") from error
     try:
-        encoders = _load(job)
-        job.out.mkdir(parents=True, exist_ok=True)
+        found = _find(job)
         pictures = open_pictures(job.data, cache=job.out / "index")
+        job.out.mkdir(parents=True, exist_ok=True)
+        encoders = _load(job, *found)
     except (EncoderError, NoPicturesError) as error:
         raise UsageError(str(error)) from error
     entries = [pictures.entry(number) for number in range(len(pictures))]
@@ -166,11 +167,14 @@ def plan_shards(entries: list[Entry], buckets: tuple[Bucket, ...], rows_per_shar
     ]
 
 
-def _load(job: EncodeJob) -> Encoders:
-    """Find all three encoders, then load them."""
+def _find(job: EncodeJob) -> tuple[FoundText, FrozenPart]:
+    """Text encoders and autoencoder, with their configurations; no weights yet."""
     text_config = FrozenTextConfig(t5=job.t5, clip=job.clip, num_tokens=job.options.num_tokens)
-    found_text = find_text(text_config)
-    found_coder = find_autoencoder(FrozenAutoencoderConfig(frozen=job.autoencoder))
+    return find_text(text_config), find_autoencoder(FrozenAutoencoderConfig(frozen=job.autoencoder))
+
+
+def _load(job: EncodeJob, found_text: FoundText, found_coder: FrozenPart) -> Encoders:
+    """Read the weights."""
     text = FrozenText(found_text, device=job.device, dtype=DTYPES[job.options.dtype])
     coder = FluxAutoencoder(found_coder, device=job.device)
     settings = {

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from selfe.objectives.protocol import Objective
 from selfe.objectives.registry import OBJECTIVES
+from selfe.training import parallel
 from selfe_eval.errors import UsageError, unknown_name
 
 
@@ -37,6 +38,26 @@ def objective_from(text: str) -> Objective:
         return kind(**options)
     except ValueError as error:
         raise UsageError(f"--objective {text}: {error}") from error
+
+
+def rows_of_a_part(objective: Objective, batch_size: int, num_parts: int = 1) -> int:
+    """How many rows each part of a batch has.
+
+    Raises:
+        UsageError: the parts are uneven, or break a group of rows that share a caption.
+        UnevenPartsError: the parts cannot be dealt out evenly to the processes.
+    """
+    group = objective.rows_per_caption
+    if batch_size % (num_parts * group):
+        why = [f"{num_parts} equal parts (--micro-batches)"] if num_parts > 1 else []
+        why += (
+            [f"groups of {group} rows that share a caption, as {objective.name} needs"] if group > 1 else []
+        )
+        raise UsageError(
+            f"--batch-size {batch_size}: expected a multiple of {num_parts * group}, for {' of '.join(why)}."
+        )
+    parallel.own_parts(num_parts)
+    return batch_size // num_parts
 
 
 def _parsed(where: str, value: str, kind: Any) -> Any:

@@ -20,6 +20,7 @@ from selfe.encoders.frozen_text import FrozenText, find_text
 from selfe.model import FrozenTextConfig, ModelConfig
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
+from selfe.pipeline import PIXELS_PER_TOKEN
 from selfe.presets import half_b, smoke_frozen, two_b
 from selfe.sampler import SamplerOptions
 from selfe.training import parallel
@@ -27,7 +28,7 @@ from selfe.training.loop import LoopEvent, LoopOptions
 from selfe.training.trainer import LatentSource, Recipe
 from selfe_eval.errors import UsageError
 from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
-from selfe_eval.train.objectives import objective_from
+from selfe_eval.train.objectives import objective_from, rows_of_a_part
 from selfe_eval.train.options import TrainOptions, flag
 from selfe_eval.train.presets import TrainingJob
 
@@ -115,7 +116,7 @@ def _encoded(preset: PicturePreset, job: TrainingJob, data: Path) -> tuple[Gener
     objective = _objective(preset, job.options)
     options = _batch_options(preset, job.options, objective)
     source = PrecomputedLatents(data, options, with_fake=objective.needs_fake_prompts)
-    network = _network(preset, source.text, source.widths)
+    network = _network(preset, source.text, source.widths, size_px=source.size_px)
     expected = (network.denoiser.text_width, network.denoiser.pooled_width, network.denoiser.token_dims)
     if source.widths != expected:
         raise UsageError(
@@ -134,11 +135,12 @@ def _encoding(
     chosen = job.options
     text = FrozenTextConfig(t5=_needed(chosen, "t5"), clip=_needed(chosen, "clip"))
     frozen = FrozenAutoencoderConfig(frozen=_needed(chosen, "autoencoder"))
-    turns = [Turn(buckets=aspect_buckets(size)) for size in _sizes(chosen.sizes or "256")]
+    sizes = _sizes(chosen.sizes or "256")
+    turns = [Turn(buckets=aspect_buckets(size)) for size in sizes]
     objective = _objective(preset, chosen)
     options = _batch_options(preset, chosen, objective)
     widths = (*find_text(text).widths, PATCH * find_autoencoder(frozen).size("latent_channels"))
-    network = _network(preset, text, widths)
+    network = _network(preset, text, widths, size_px=max(sizes))
     found_text = find_text(text, network.denoiser)
     found_coder = find_autoencoder(frozen, network.denoiser.token_dims)
     if not parallel.is_first():
@@ -160,15 +162,19 @@ def _encoding(
     return _plan(preset, job, network, objective), source, ends
 
 
-def _network(preset: PicturePreset, text: FrozenTextConfig, widths: tuple[int, int, int]) -> ModelConfig:
-    """The preset's network; the one that only shows that everything runs takes frozen networks of any widths."""
+def _network(
+    preset: PicturePreset, text: FrozenTextConfig, widths: tuple[int, int, int], *, size_px: int
+) -> ModelConfig:
+    """The preset's network, whose own pictures are the largest squares it is trained on.
+
+    The one that only shows that everything runs takes frozen networks of any widths.
+    """
     network = preset.network(text)
-    if preset is not SMOKE:
-        return network
-    text_width, pooled_width, token_dims = widths
-    denoiser = replace(
-        network.denoiser, text_width=text_width, pooled_width=pooled_width, token_dims=token_dims
-    )
+    side = size_px // PIXELS_PER_TOKEN
+    denoiser = replace(network.denoiser, grid=(side, side))
+    if preset is SMOKE:
+        text_width, pooled_width, token_dims = widths
+        denoiser = replace(denoiser, text_width=text_width, pooled_width=pooled_width, token_dims=token_dims)
     return replace(network, denoiser=denoiser)
 
 
@@ -181,15 +187,8 @@ def _objective(preset: PicturePreset, chosen: TrainOptions) -> Objective:
 def _batch_options(preset: PicturePreset, chosen: TrainOptions, objective: Objective) -> BatchOptions:
     batch_size = chosen.batch_size or preset.batch_size
     num_parts = chosen.micro_batches or preset.micro_batches
-    rows, rest = divmod(batch_size, num_parts)
-    if rest or rows % objective.rows_per_caption:
-        raise UsageError(
-            f"--batch-size {batch_size} in {num_parts} parts (--micro-batches) does not come out in whole groups of "
-            f"{objective.rows_per_caption} rows, as {objective.name} needs them."
-        )
-    parallel.own_parts(num_parts)
     return BatchOptions(
-        num_rows=rows,
+        num_rows=rows_of_a_part(objective, batch_size, num_parts),
         num_parts=num_parts,
         seed=chosen.seed or 0,
         rows_per_caption=objective.rows_per_caption,

@@ -21,11 +21,11 @@ from selfe.sampler import SamplerOptions
 from selfe.training import parallel
 from selfe.training.loop import LoopEvent, LoopOptions
 from selfe.training.trainer import Recipe
-from selfe_eval.errors import UsageError
 from selfe_eval.resources import checkpoints_dir
 from selfe_eval.train.bundled import GUIDANCE, SUITE
 from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
 from selfe_eval.train.latents import Draw, load_pool
+from selfe_eval.train.objectives import rows_of_a_part
 from selfe_eval.train.vocabulary import text_config
 
 AUTOENCODER_OF = "selfe-tiny"
@@ -102,13 +102,9 @@ def train_tiny(
 
     Raises:
         UsageError: the batch cannot be cut as asked.
+        UnevenPartsError: its parts cannot be dealt out evenly to the processes.
     """
-    rows, rest = divmod(training.batch_size, training.micro_batches)
-    if rest or rows % training.objective.rows_per_caption:
-        raise UsageError(
-            f"A batch of {training.batch_size} rows in {training.micro_batches} parts does not come out in whole groups of "
-            f"{training.objective.rows_per_caption} rows, as {training.objective.name} needs them."
-        )
+    rows = rows_of_a_part(training.objective, training.batch_size, training.micro_batches)
     autoencoder = load_checkpoint(checkpoints_dir() / AUTOENCODER_OF).autoencoder
     assert isinstance(autoencoder, Autoencoder), "the bundled ones bring their own"
     if not parallel.is_first():

@@ -57,7 +57,7 @@ def test_pictures_become_a_checkpoint_that_names_its_frozen_networks(place: Path
 
     assert [record["name"] for record in skipped] == ["broken.png"]
     assert set(config["encoders"]) == {"t5", "clip", "autoencoder"}
-    assert AnyStepPipeline.load(folder)(["a photo of a red dog"], [7], 2).shape[:2] == (1, 3)
+    assert AnyStepPipeline.load(folder)(["a photo of a red dog"], [7], 2).shape == (1, 3, 32, 32)
     assert list(folder.parent.glob("samples-*.png"))
 
 
@@ -78,6 +78,7 @@ def test_encoded_pictures_train_without_the_frozen_networks(place: Path) -> None
     )
 
     assert from_shards["encoders"] == direct["encoders"]
+    assert from_shards["network"]["denoiser"] == direct["network"]["denoiser"]
 
 
 def test_what_is_missing_is_said_before_anything_is_computed(place: Path) -> None:

@@ -61,7 +61,7 @@ class PrecomputedLatents:
                 f"A part of {options.num_rows} rows cannot hold whole groups of {options.rows_per_caption} rows that share "
                 "a caption. Choose a number of rows that it divides."
             )
-        self._settings = _read(folder, SETTINGS_FILE, ("text", "autoencoder", "encoders", "fake"))
+        self._settings = _read(folder, SETTINGS_FILE, ("text", "autoencoder", "encoders", "fake", "size_px"))
         manifest = _read(folder, MANIFEST_FILE, ("shards",))
         if with_fake and not self._settings["fake"]:
             raise ShardError(
@@ -108,6 +108,11 @@ class PrecomputedLatents:
         path, row = self._grids[0].place(0)
         token_dims = self._shard(path).latents(row).shape[-1]
         return self._null.tokens.shape[-1], self._null.pooled.shape[-1], token_dims
+
+    @property
+    def size_px(self) -> int:
+        """Side of the square whose area the pictures were given."""
+        return int(self._settings["size_px"])
 
     @property
     def num_rows(self) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,13 @@ def test_what_cannot_be_encoded_is_a_usage_error(
     for message, result in failures.items():
         with pytest.raises(UsageError, match=message):
             raise result.exception or AssertionError(result.output)
+    assert not out.exists()
+    unread = shutil.copytree(frozen_encoders, tmp_path / "cut")
+    for weights in unread.rglob("*.safetensors"):
+        weights.write_bytes(b"")
+    no_pictures = invoke("--data", tmp_path / "nothing", *places(unread), "--out", out)
+    with pytest.raises(UsageError, match=r"Expected at .*nothing a folder"):
+        raise no_pictures.exception or AssertionError(no_pictures.output)
     assert not out.exists()
     no_pictures = invoke("--data", tmp_path, *places(frozen_encoders), "--out", out)
     assert isinstance(no_pictures.exception, UsageError)

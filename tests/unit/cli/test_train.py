@@ -59,6 +59,14 @@ def test_a_preset_refuses_options_that_mean_nothing_to_it(tmp_path: Path) -> Non
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_zero_is_a_choice(tmp_path: Path) -> None:
+    """--seed 0 is refused where the recipe has a seed of its own, and is part of the command that goes on."""
+    refused = invoke("selfe-tiny", "--seed", "0", "--out", tmp_path / "runs")
+
+    assert "does not take --seed" in str(refused.exception)
+    assert TrainOptions(seed=0).arguments() == ["--seed", "0"]
+
+
 def test_the_folder_is_named_by_preset_and_objective() -> None:
     """Two objectives of one preset do not share a folder, and no text of an option can leave it."""
     assert folder_name("tiny", TrainOptions()) == "tiny"

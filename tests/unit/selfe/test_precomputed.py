@@ -61,6 +61,7 @@ def folder(tmp_path: Path) -> Path:
         "autoencoder": {"frozen": "vae"},
         "encoders": {"t5": {"model.safetensors": "0" * 64}},
         "fake": True,
+        "size_px": 64,
     }
     (tmp_path / SETTINGS_FILE).write_text(json.dumps(settings))
     (tmp_path / MANIFEST_FILE).write_text(json.dumps({"format": FORMAT, "shards": shards}))

@@ -5,7 +5,7 @@ import pytest
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
 from selfe_eval.errors import UsageError
-from selfe_eval.train.objectives import objective_from
+from selfe_eval.train.objectives import objective_from, rows_of_a_part
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -32,3 +32,16 @@ def test_what_cannot_be_read_is_named(text: str, message: str) -> None:
     """Unknown names get the nearest one; a value that does not fit says what was expected."""
     with pytest.raises(UsageError, match=message.replace("?", r"\?")):
         objective_from(text)
+
+
+def test_a_batch_is_cut_into_whole_parts_of_whole_groups() -> None:
+    """Parts have equally many rows; rows that share a caption stay together; the least fitting multiple is named."""
+    imm, self_e = objective_from("imm"), objective_from("self_e")
+
+    assert (rows_of_a_part(self_e, 6, 3), rows_of_a_part(imm, 24, 3)) == (2, 8)
+    with pytest.raises(UsageError, match=r"--batch-size 7: expected a multiple of 2, for 2 equal parts"):
+        rows_of_a_part(self_e, 7, 2)
+    with pytest.raises(
+        UsageError, match=r"--batch-size 20: expected a multiple of 8, for .* of groups of 4 rows"
+    ):
+        rows_of_a_part(imm, 20, 2)
