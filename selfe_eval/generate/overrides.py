@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import Any, Literal
 
 from selfe_eval.errors import UsageError
@@ -13,6 +12,8 @@ GuidanceNorm = Literal["sample", "robust", "none"]
 """The sampler's, named here because nothing of torch is imported."""
 NoiseRule = Literal["ddpm", "heuristic"]
 """The sampler's, for the same reason."""
+GREATEST_WARP = 20
+"""Of either sign: beyond it all times but the last, or all but the first, are equal within rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,10 @@ class SamplerOverrides:
             )
         if self.eta is not None and not 0 <= self.eta <= 1:
             raise UsageError(f"--eta {self.eta}: expected a number from 0 (deterministic) to 1.")
-        if self.warp is not None and not isfinite(self.warp):
-            raise UsageError(f"--warp {self.warp}: expected a number; 0 is a linear grid of times.")
+        if self.warp is not None and not abs(self.warp) <= GREATEST_WARP:
+            raise UsageError(
+                f"--warp {self.warp}: expected a number from -{GREATEST_WARP} to {GREATEST_WARP}; 0 is a linear grid of times."
+            )
         self.second_time()
 
     def second_time(self) -> str | float | tuple[float, ...] | None:

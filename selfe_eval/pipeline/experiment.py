@@ -45,7 +45,7 @@ def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) ->
             was_locked_before = (folder / layout.LOCK_FILE).exists()
             stack.enter_context(lock_folder(folder))
             try:
-                _write_or_compare(folder, plan_file, plan)
+                is_new = _write_or_compare(folder, plan_file, plan)
             except UsageError:
                 if not was_locked_before:
                     (folder / layout.LOCK_FILE).unlink()  # somebody else's folder is left as it was
@@ -55,7 +55,12 @@ def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) ->
                 f"The output folder {folder} cannot be written: {error.strerror or error}. Nothing was computed. Make room "
                 "or change its permissions, or choose another folder with --out."
             ) from error
-        yield
+        try:
+            yield
+        except UsageError:
+            if is_new and _strangers(folder) == [plan_file]:
+                (folder / plan_file).unlink()  # nothing came of it: the folder takes a corrected command
+            raise
 
 
 def measure(job: CheckpointJob, folder: Path, scorer: Scorer, progress: Progress) -> ScoredRun:
@@ -71,7 +76,8 @@ def measure(job: CheckpointJob, folder: Path, scorer: Scorer, progress: Progress
     return read_scored_run(folder, allow_partial=True)
 
 
-def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> None:
+def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> bool:
+    """Whether the plan is written for the first time."""
     path = folder / plan_file
     if path.exists():
         differences = _differences(_read_plan(path), json.loads(json.dumps(plan)))
@@ -80,14 +86,20 @@ def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> 
                 f"{folder} holds an experiment with other settings, and one folder never mixes two. It differs in "
                 f"{'; '.join(differences)}. Repeat the first command to go on with it, or choose another folder with --out."
             )
-        return
-    strangers = sorted(entry.name for entry in folder.iterdir() if entry.name != layout.LOCK_FILE)
+        return False
+    strangers = _strangers(folder)
     if strangers:
         raise UsageError(
             f"{folder} is not empty and holds no {plan_file} (found {', '.join(strangers[:3])}). Results are never mixed "
             "with other files: give --out a new or empty folder."
         )
     atomic_write_json(path, plan)
+    return True
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What lies in a folder beside the lock."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.name != layout.LOCK_FILE)
 
 
 def _read_plan(path: Path) -> dict[str, Any]:

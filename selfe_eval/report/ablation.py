@@ -326,6 +326,11 @@ def _warnings(ablation: Ablation) -> list[str]:
             "One training of each variant: the intervals speak of prompts and images, not of what another training would "
             "give. Ask for several --seeds to see that."
         )
+    else:
+        found.append(
+            f"Intervals and stars speak of prompts and images, for these {len(ablation.variants[0].seeds)} trainings of each "
+            "variant; how much trainings differ is the deviation over seeds, and they do not contain it."
+        )
     if any(len(variant.step_seconds) < 2 for variant in ablation.variants):
         found.append(
             "relative ±?: fewer than two logged stretches of steps, too few to say how sure a step time is."

@@ -68,6 +68,8 @@ def test_a_list_refuses_every_other_step_count() -> None:
         {"s_schedule": "0.5,,0"},
         {"s_schedule": ""},
         {"warp": float("inf")},
+        {"warp": float("nan")},
+        {"warp": 1e9},
         {"negative_prompt": "a dog", "guidance": 1.0},
     ],
 )

@@ -33,6 +33,24 @@ def test_the_same_plan_goes_on_and_another_is_refused_entry_by_entry(tmp_path: P
     assert json.loads((tmp_path / "plan.json").read_text()) == PLAN
 
 
+@pytest.mark.parametrize("work", [[], ["work"]], ids=["nothing", "something"])
+def test_a_command_refused_inside_leaves_its_folder_to_a_corrected_one(
+    work: list[str], tmp_path: Path
+) -> None:
+    """A new plan of which nothing came is withdrawn; one of which something came stays."""
+
+    def refused() -> None:
+        with planned_experiment(tmp_path, "plan.json", PLAN):
+            for name in work:
+                (tmp_path / name).touch()
+            raise UsageError("no such teacher")
+
+    with pytest.raises(UsageError, match="no such teacher"):
+        refused()
+
+    assert (tmp_path / "plan.json").exists() is bool(work)
+
+
 def test_a_damaged_plan_is_not_guessed_at(tmp_path: Path) -> None:
     """A plan that is cut short, or is no object, is an error of trust."""
     for content in ('{"experiment"', "[1]"):

@@ -119,6 +119,7 @@ def test_every_format_tells_budget_intervals_and_what_is_published(two_seeds: Ab
         assert "on another scale; not ranked with ours" in text
         assert "the first 10 of them flow matching for all" in text
         assert "IMM 0.5B" in text
+        assert "for these 2 trainings of each variant" in text
     assert [line["variant"] for line in lines] == ["flow_matching"] * 2 + ["self_e"] * 2
     assert all(line["ci_low"] and line["n"] == "480" for line in lines)
 
