@@ -92,7 +92,8 @@ def train_generator(
     Returns:
         The checkpoint's folder.
     """
-    training = ModelTraining(plan.network, plan.recipe, source, device=device, placement=machine.placement)
+    recipe = replace(plan.recipe, batch_size=plan.batch_size)
+    training = ModelTraining(plan.network, recipe, source, device=device, placement=machine.placement)
 
     def checkpoint(step: int, average: ConditionalModel) -> Checkpoint:
         return Checkpoint(

@@ -64,6 +64,8 @@ class Recipe:
     """Optimiser steps in all."""
     warm_start_steps: int = 0
     """First steps trained with flow matching alone, whatever the objective."""
+    batch_size: int | None = None
+    """Rows of a batch over all its parts, which a resumed training must share; None: whatever the source gives."""
     micro_batches: int = 1
     """Parts into which a batch is cut."""
     peak_lr: float = 1e-3
@@ -202,6 +204,9 @@ class ModelTraining:
         recipe, device = self.recipe, self.device
         data = self.source.batch(step, part)
         rows = len(data.latents)
+        assert recipe.batch_size in {None, rows * recipe.micro_batches}, (
+            "the source deals out the recipe's batch"
+        )
         generator = step_generator(recipe.seed, step, purpose=f"part {part}")
         since_start = max(0, step - recipe.warm_start_steps)
         mu = self.model.config.mu(data.grid)

@@ -56,6 +56,19 @@ def test_a_folder_goes_on_only_with_its_own_settings(tmp_path: Path) -> None:
     train(training("self_e"), tmp_path, LoopOptions(num_steps=2, log_every=1))
 
 
+def test_a_folder_goes_on_only_with_its_own_batch_size(tmp_path: Path) -> None:
+    """Otherwise the images that a checkpoint says it has seen would be neither training's."""
+
+    def of_rows(num_rows: int) -> ModelTraining:
+        recipe = Recipe(objective=FlowMatching(), num_steps=2, batch_size=2 * num_rows, micro_batches=2)
+        return ModelTraining(tiny.config(), recipe, tiny.RandomLatents(num_rows), device=CPU)
+
+    train(of_rows(4), tmp_path, LoopOptions(num_steps=1, log_every=1))
+
+    with pytest.raises(SettingsChangedError, match="batch_size was 8 and is 16"):
+        train(of_rows(8), tmp_path, LoopOptions(num_steps=2))
+
+
 def test_metrics_after_the_saved_state_are_dropped_on_resume(tmp_path: Path) -> None:
     """A run killed between two saves leaves log lines that the resumed run writes again: each step once."""
     train(training("self_e"), tmp_path, LoopOptions(num_steps=3, log_every=1, save_every=3))
