@@ -107,25 +107,27 @@ def save_state(folder: Path, step: int, tensors: dict[str, Tensor], settings: Ma
     """
     final = folder / f"state-{step:06d}"
     partial = final.with_name(final.name + PARTIAL)
-    if parallel.is_first():
-        drop_partial_states(folder)
-        partial.mkdir(parents=True)
-    parallel.meet()
     dense = {name: tensor.contiguous() for name, tensor in tensors.items()}  # kernels may lie channels last
     try:
+        if parallel.is_first():
+            drop_partial_states(folder)
+            partial.mkdir(parents=True)
+        parallel.meet()
         with _alone_in_silence():
             save(dense, storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True))
-    except CheckpointException as error:
+        if parallel.is_first():
+            document = {"step": step, "settings": settings}
+            _write_synced(partial / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
+            _sync(partial)
+            partial.rename(final)
+            _sync(folder)
+    except (CheckpointException, OSError) as error:
+        cause = _cause(error) if isinstance(error, CheckpointException) else error
         raise TrainingStateError(
-            f"The training state {final} could not be written: {_cause(error)}. The state before it is kept. Make room, or "
+            f"The training state {final} could not be written: {cause}. The state before it is kept. Make room, or "
             "mend the disk, and start the same command again."
         ) from error
     if parallel.is_first():
-        document = {"step": step, "settings": settings}
-        _write_synced(partial / DOCUMENT, json.dumps(document, indent=1, allow_nan=False) + "\n")
-        _sync(partial)
-        partial.rename(final)
-        _sync(folder)
         _drop_others(folder, final)
     parallel.meet()
 

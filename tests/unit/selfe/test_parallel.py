@@ -282,6 +282,13 @@ def test_missing_tensorboard_is_refused_before_any_step(
     assert source.asked == []
 
 
+def test_a_state_that_cannot_take_its_name_leaves_the_one_before(tmp_path: Path) -> None:
+    """A folder that refuses what surrounds the tensors is the same error as a disk that refuses them."""
+    (tmp_path / "state-000002.partial").write_bytes(b"")
+    with pytest.raises(TrainingStateError, match=r"state-000002 could not be written"):
+        save_state(tmp_path, 2, {"weights": torch.ones(3)}, {})
+
+
 def test_a_state_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     """Where a save fails, the error says so in one paragraph, and the older state is still the newest."""
     save_state(tmp_path, 1, {"weights": torch.ones(3)}, {})
