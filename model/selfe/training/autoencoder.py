@@ -35,7 +35,7 @@ class AutoencoderRecipe:
     peak_lr: float = 2e-3
     """Learning rate after the warm-up of 100 steps."""
     final_lr: float = 2e-5
-    """Learning rate of the last step."""
+    """Learning rate to which the decay leads, one step after the last."""
     latent_noise: float = 0.1
     """Deviation of the noise added to the latent before decoding, beside latents of about unit size."""
     chroma_weight: float = 5.0

@@ -71,7 +71,7 @@ class Recipe:
     peak_lr: float = 1e-3
     """Learning rate after the warm-up."""
     final_lr: float = 3e-5
-    """Learning rate of the last step."""
+    """Learning rate to which the decay leads, one step after the last."""
     warmup_steps: int = 500
     """Length of the linear warm-up."""
     caption_drop: float = 0.1
