@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from selfe.checkpoint import CONFIG_FILE
-from selfe.training.errors import TrainingError
 from selfe.training.log import METRICS_FILE, training_seconds
 from selfe_eval.errors import UsageError
 from selfe_eval.train.budget import Budget, TrainingCost
+from selfe_eval.train.failures import training_failures
 from selfe_eval.train.objectives import objective_from, rows_of_a_part
 from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
 
@@ -67,14 +67,13 @@ def train_variant(training: TinyTraining, folder: Path, *, device: str, on_phase
     """The finished checkpoint of a training, trained (or resumed) in ``folder`` where it is not there yet.
 
     Raises:
-        UsageError: the training does not begin or go on.
+        UsageError: the training does not begin.
+        UntrustworthyError: it cannot go on.
     """
     checkpoint = folder / "checkpoint"
     if exported_steps(checkpoint) != training.num_steps:
-        try:
+        with training_failures():
             train_tiny(training, folder, device=device, on_phase=on_phase)
-        except TrainingError as error:
-            raise UsageError(str(error)) from error
     return checkpoint
 
 

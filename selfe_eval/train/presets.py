@@ -126,21 +126,15 @@ def run_preset(name: str, job: TrainingJob) -> Path:
     """Train (or resume) a preset that `check_options` has passed.
 
     Raises:
-        UsageError: the training does not begin or go on (`selfe.training.errors`), or the data or encoders are not there.
+        UsageError: the training does not begin: its settings, data or encoders are not usable.
+        UntrustworthyError: it cannot go on: a loss is not finite, or a state is damaged or could not be kept.
     """
     module, _, attribute = PRESETS[name].function.partition(":")
     function = cast(Callable[[TrainingJob], Path], getattr(importlib.import_module(module), attribute))
     import torch
 
-    from selfe.checkpoint import CheckpointError
-    from selfe.data.latent_shards import ShardError
-    from selfe.data.pictures import NoPicturesError
-    from selfe.encoders.places import EncoderError
     from selfe.training import parallel
-    from selfe.training.errors import TrainingError
+    from selfe_eval.train.failures import training_failures
 
-    try:
-        with parallel.joined(torch.device(job.device)) as device:
-            return function(replace(job, device=str(device)))
-    except (TrainingError, EncoderError, NoPicturesError, ShardError, CheckpointError) as error:
-        raise UsageError(str(error)) from error
+    with training_failures(), parallel.joined(torch.device(job.device)) as device:
+        return function(replace(job, device=str(device)))
