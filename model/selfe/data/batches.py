@@ -74,6 +74,19 @@ class BatchOptions:
     """Neighbouring rows that share their caption, for objectives that compare such rows (IMM): they show the same picture,
     since captions are taken to be unique. Divides ``num_rows``."""
 
+    def __post_init__(self) -> None:
+        """Refuse a part that cannot hold whole groups."""
+        if self.num_rows % self.rows_per_caption:
+            raise ValueError(
+                f"A part of {self.num_rows} rows cannot hold whole groups of {self.rows_per_caption} rows that share a "
+                "caption. Choose a number of rows that it divides."
+            )
+
+    @property
+    def num_pictures(self) -> int:
+        """Different pictures in a part."""
+        return self.num_rows // self.rows_per_caption
+
 
 class PictureBatches:
     """Batches of a picture set."""
@@ -82,13 +95,8 @@ class PictureBatches:
         """Sort the pictures into buckets, once for each turn.
 
         Raises:
-            ValueError: num_rows is no multiple of rows_per_caption, or there is no turn, bucket or picture.
+            ValueError: there is no turn, bucket or picture.
         """
-        if options.num_rows % options.rows_per_caption:
-            raise ValueError(
-                f"A part of {options.num_rows} rows cannot hold whole groups of {options.rows_per_caption} rows that share "
-                "a caption. Choose a number of rows that it divides."
-            )
         if not turns:
             raise ValueError("Batches need sizes: expected one turn or more, found none.")
         self._pictures = pictures
@@ -165,6 +173,6 @@ class _PlannedTurn:
         self.numbers = [np.flatnonzero(bucket == which) for which in range(len(turn.buckets))]
         self.plan = BucketPlan(
             [len(numbers) for numbers in self.numbers],
-            num_places=options.num_rows // options.rows_per_caption,
+            num_places=options.num_pictures,
             seed=options.seed,
         )

@@ -54,13 +54,7 @@ class PrecomputedLatents:
 
         Raises:
             ShardError: the folder is missing, not finished, lacks a shard, or has no fake captions and they are asked for.
-            ValueError: num_rows is no multiple of rows_per_caption.
         """
-        if options.num_rows % options.rows_per_caption:
-            raise ValueError(
-                f"A part of {options.num_rows} rows cannot hold whole groups of {options.rows_per_caption} rows that share "
-                "a caption. Choose a number of rows that it divides."
-            )
         self._settings = _read(folder, SETTINGS_FILE, ("text", "autoencoder", "encoders", "fake", "size_px"))
         manifest = _read(folder, MANIFEST_FILE, ("shards",))
         if with_fake and not self._settings["fake"]:
@@ -74,7 +68,7 @@ class PrecomputedLatents:
         self._shard = lru_cache(maxsize=NUM_OPEN)(LatentShard)
         self._plan = BucketPlan(
             [grid.ends[-1] for grid in self._grids],
-            num_places=options.num_rows // options.rows_per_caption,
+            num_places=options.num_pictures,
             seed=options.seed,
         )
         null = LatentShard(folder / NULL_FILE)
