@@ -61,6 +61,18 @@ def test_pictures_become_a_checkpoint_that_names_its_frozen_networks(place: Path
     assert list(folder.parent.glob("samples-*.png"))
 
 
+def test_a_training_goes_on_at_other_sizes(place: Path) -> None:
+    """256 px first and 256 and 512 px later are one training; an option of the recipe is another one."""
+    size = ("--name", "sizes", "--data", place / "pictures", *encoders(place), "--sizes")
+    first, later = trained(place, *size, "32"), trained(place, *size, "32,64")
+    other = trained(place, *size, "32", "--seed", "1")
+
+    assert first.exception is None, first.output
+    assert later.exception is None, later.output
+    assert isinstance(other.exception, UsageError)
+    assert "seed was 0 and is 1" in str(other.exception)
+
+
 def test_encoded_pictures_train_without_the_frozen_networks(place: Path) -> None:
     """What encode wrote is enough to train; the checkpoint names the same networks by the same hashes."""
     shards = place / "shards"

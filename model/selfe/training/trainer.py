@@ -154,9 +154,14 @@ class ModelTraining:
         restore_optimiser(self.model, self.optimiser, state)
 
     def settings(self, step: int) -> dict[str, Any]:
-        """Network and recipe; the objective only once it has taken over, since a warm start is shared by several."""
+        """Network and recipe; the objective only once it has taken over, since a warm start is shared by several.
+
+        The network's own grid is left out: batches name theirs, and other sizes may join a training.
+        """
+        network = asdict(self.model.config)
+        del network["denoiser"]["grid"]
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "objective"}
-        settings = {"network": asdict(self.model.config), **recipe}
+        settings = {"network": network, **recipe}
         if step > self.recipe.warm_start_steps:
             objective = self.recipe.objective
             settings["objective"] = describe(objective)
