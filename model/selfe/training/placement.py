@@ -99,6 +99,9 @@ def shard(model: ConditionalModel, mesh: DeviceMesh) -> None:
 
     FSDP's own casting of the blocks to bfloat16 would halve the traffic, but fails where an objective leaves autocast. All is
     dropped again after a pass, so that the parameters are shards whenever no pass is under way.
+
+    What is not dropped are the copies that autocast makes of the weights: autograd keeps them for the backward pass, so that
+    every process holds the whole network once in bfloat16 until then.
     """
     for block in model.denoiser.blocks():
         fully_shard(block, mesh=mesh)
