@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 TOKEN_PX = 16
-"""Side of the picture's square that one token stands for."""
+"""Side of the picture's square that one token stands for: 2 x 2 latents of 8 x 8 pixels each."""
 
 
 class Bucket(NamedTuple):

@@ -27,13 +27,6 @@ def predicted_clean(output: Tensor, x_t: Tensor, t: Tensor, kind: Parametrisatio
     return x_t - expand(t, x_t) * output.float()
 
 
-def predicted_velocity(output: Tensor, x_t: Tensor, t: Tensor, kind: Parametrisation) -> Tensor:
-    """V = (x_t - G) / t (Eq. 6 the other way round), float32 (B, L, D); where G is predicted, t is cut off at MIN_T_X0."""
-    if kind == "v":
-        return output.float()
-    return (x_t - output.float()) / expand(t.clamp_min(MIN_T_X0), x_t)
-
-
 def velocity_loss(
     output: Tensor, *, target_x0: Tensor, x0: Tensor, eps: Tensor, t: Tensor, kind: Parametrisation
 ) -> Tensor:

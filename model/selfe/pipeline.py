@@ -30,10 +30,6 @@ from selfe.parametrisation import predicted_clean
 from selfe.sampler import CleanFunction, SamplerError, SamplerOptions, guided, sample
 from selfe.text import TextConfig, Tokeniser
 
-PIXELS_PER_TOKEN = 16
-"""A token is 2 x 2 latents, and a latent stands for 8 x 8 pixels."""
-
-
 CPU_TOKENS = 1024
 """Image tokens of a batch above which a CPU calls the two branches of guidance one after the other: one call of both is
 2/5 faster for 4 pictures of 64 tokens, where it fills the cores, and a tenth slower for 64, where it empties the caches."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from selfe.pipeline import PIXELS_PER_TOKEN, AnyStepPipeline
+from selfe.buckets import TOKEN_PX
+from selfe.pipeline import AnyStepPipeline
 from selfe.sampler import SamplerError, SamplerOptions
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.checkpoints import CheckpointFolder
@@ -75,7 +76,7 @@ def draw_samples(
         for prompt, unknown in words.items()
         if unknown
     ]
-    height, width = (PIXELS_PER_TOKEN * tokens for tokens in pipeline.grid)
+    height, width = (TOKEN_PX * tokens for tokens in pipeline.grid)
     if sheet.size not in {None, (height, width)}:
         notes.append(f"the own size of {checkpoint.name} is {height}x{width} px; it may be bad at others.")
     return notes
@@ -104,4 +105,4 @@ def save_sample_grid(
 
 def _token_grid(size: tuple[int, int]) -> tuple[int, int]:
     height, width = size
-    return height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN
+    return height // TOKEN_PX, width // TOKEN_PX

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from selfe.buckets import aspect_buckets
+from selfe.buckets import TOKEN_PX, aspect_buckets
 from selfe.data.batches import BatchOptions, PictureBatches, Turn
 from selfe.data.encoded import EncodedPictures
 from selfe.data.latent_shards import MANIFEST_FILE
@@ -20,7 +20,6 @@ from selfe.encoders.frozen_text import FrozenText, find_text
 from selfe.model import FrozenTextConfig, ModelConfig
 from selfe.objectives.protocol import Objective
 from selfe.objectives.self_e import SelfE
-from selfe.pipeline import PIXELS_PER_TOKEN
 from selfe.presets import half_b, smoke_frozen, two_b
 from selfe.sampler import SamplerOptions
 from selfe.training import parallel
@@ -170,7 +169,7 @@ def _network(
     The one that only shows that everything runs takes frozen networks of any widths.
     """
     network = preset.network(text)
-    side = size_px // PIXELS_PER_TOKEN
+    side = size_px // TOKEN_PX
     denoiser = replace(network.denoiser, grid=(side, side))
     if preset is SMOKE:
         text_width, pooled_width, token_dims = widths

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from selfe.condition import Condition
-from selfe.parametrisation import Parametrisation, predicted_clean, predicted_velocity
+from selfe.parametrisation import Parametrisation, predicted_clean
 
 Network = Callable[[Tensor, Tensor, Tensor, Condition], Tensor]
 """(x_t (B, L, D), t (B,), s (B,), c) -> raw output (B, L, D), which ``Parametrisation`` says how to read."""
@@ -32,7 +32,3 @@ class Networks:
     def clean(self, network: Network, x_t: Tensor, t: Tensor, s: Tensor, c: Condition) -> Tensor:
         """G(x_t, t, s, c), float32 (B, L, D), from ``live`` or ``average``."""
         return predicted_clean(network(x_t, t, s, c), x_t, t, self.parametrisation)
-
-    def velocity(self, network: Network, x_t: Tensor, t: Tensor, s: Tensor, c: Condition) -> Tensor:
-        """V(x_t, t, s, c), float32 (B, L, D), from ``live`` or ``average``."""
-        return predicted_velocity(network(x_t, t, s, c), x_t, t, self.parametrisation)
