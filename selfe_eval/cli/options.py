@@ -59,6 +59,8 @@ ColorWeights = Annotated[
 ColorModeName = Annotated[
     ColorMode, typer.Option(help="Colours in float32, or in half precision as the reference computes them.")
 ]
+MAX_SEED = 2**62
+"""Of what seeds a generator of torch, which takes 64 bits; some have a constant added."""
 Seed = Annotated[int, typer.Option(min=0, help="Of the run; the seed of each image follows from it.")]
 Guidance = Annotated[float | None, typer.Option(help="Guidance scale; by default the checkpoint's.")]
 GuidanceNorm = Annotated[

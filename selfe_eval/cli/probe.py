@@ -35,7 +35,7 @@ def probe(  # noqa: PLR0913 - the parameters are the options
     ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Fresh scenes to measure on.")] = 256,
     pictures: Annotated[int, typer.Option(min=1, max=64, help="Scenes to show.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Of scenes and noises.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Of scenes and noises.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder. By default in results/experiments, named after what was asked."),

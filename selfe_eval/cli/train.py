@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from selfe_eval.cli.options import MAX_SEED
 from selfe_eval.cli.terminal import PhaseDisplay
 from selfe_eval.errors import UsageError
 
@@ -47,7 +48,7 @@ def train(  # noqa: PLR0913 - the parameters are the options
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of weights and steps.", min=0, rich_help_panel=NETWORK)
+        int | None, typer.Option(help="Of weights and steps.", min=0, max=MAX_SEED, rich_help_panel=NETWORK)
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Of the folder and the checkpoint.", rich_help_panel=NETWORK)

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from selfe.checkpoint import CONFIG_FILE
-from selfe.training.log import METRICS_FILE, training_seconds
-from selfe_eval.errors import UsageError
+from selfe.training.log import METRICS_FILE, read_metrics, training_seconds
+from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.train.budget import Budget, TrainingCost
 from selfe_eval.train.failures import training_failures
 from selfe_eval.train.objectives import objective_from, rows_of_a_part
@@ -86,13 +86,24 @@ def exported_steps(checkpoint: Path) -> int | None:
 
 
 def training_cost(folder: Path, *, warm_start_steps: int) -> TrainingCost:
-    """What the metrics of a training folder say of its time."""
-    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
-    ends = [0, *(int(record["step"]) for record in records)]
-    stretches = [
-        float(record["seconds_per_step"])
-        for record, (begin, _) in zip(records, pairwise(ends), strict=True)
-        if begin >= warm_start_steps
-    ]
+    """What the metrics of a training folder say of its time.
+
+    Raises:
+        UntrustworthyError: they are missing or damaged.
+    """
+    try:
+        records = read_metrics(folder)
+        ends = [0, *(int(record["step"]) for record in records)]
+        stretches = [
+            float(record["seconds_per_step"])
+            for record, (begin, _) in zip(records, pairwise(ends), strict=True)
+            if begin >= warm_start_steps
+        ]
+        seconds = training_seconds(folder)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UntrustworthyError(
+            f"{folder / METRICS_FILE} is missing or damaged ({error}): expected a line of JSON for each stretch of steps. "
+            "Something else changed it. Restore it, or remove the folder to train again."
+        ) from error
     kept = stretches[1:] if len(stretches) > 1 else stretches
-    return TrainingCost(seconds=training_seconds(folder), step_seconds=tuple(kept))
+    return TrainingCost(seconds=seconds, step_seconds=tuple(kept))

@@ -33,6 +33,8 @@ def objective_from(text: str) -> Objective:
         option, _, value = part.partition("=")
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)
+        if option in options:
+            raise UsageError(f"--objective {text}: give {option} once.")
         options[option] = _parsed(f"{name}:{option}", value, known[option])
     try:
         return kind(**options)

@@ -14,7 +14,7 @@ from selfe_eval.train.options import TrainOptions
 from selfe_eval.train.presets import PRESETS, PresetEntry, folder_name
 
 
-def invoke(*arguments: str | Path) -> Result:
+def invoke(*arguments: str | int | Path) -> Result:
     """Run the verb alone, on the CPU."""
     app = typer.Typer()
     app.command()(train)
@@ -65,6 +65,14 @@ def test_a_zero_is_a_choice(tmp_path: Path) -> None:
 
     assert "does not take --seed" in str(refused.exception)
     assert TrainOptions(seed=0).arguments() == ["--seed", "0"]
+
+
+def test_a_seed_that_torch_cannot_hold_is_refused(tmp_path: Path) -> None:
+    """More than 63 bits are a usage error of the option, not an overflow later on."""
+    refused = invoke("tiny", "--smoke", "--seed", 2**64, "--out", tmp_path / "runs")
+
+    assert refused.exit_code == 2
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_folder_is_named_by_preset_and_objective() -> None:

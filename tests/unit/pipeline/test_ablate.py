@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from selfe.objectives.self_e import SelfE
+from selfe_eval.errors import UntrustworthyError
 from selfe_eval.pipeline.ablate import BASELINE, VARIANTS, AblationPlan
 from selfe_eval.suites.registry import load_suite
-from selfe_eval.train.ablation import tiny_training
+from selfe_eval.train.ablation import tiny_training, training_cost
 from selfe_eval.train.budget import Budget
 
 PLAN = AblationPlan(
@@ -61,3 +63,16 @@ def test_the_plan_says_everything_that_decides_the_result() -> None:
     assert plan["budget"]["images_seen"] == 7100 * 64
     assert (plan["seeds"], plan["steps"], plan["num_prompts"]) == ([0, 1], [1, 50], 553)
     assert plan["suite_sha256"] == PLAN.suite.sha256
+
+
+def test_a_damaged_log_is_no_time(tmp_path: Path) -> None:
+    """Where the metrics of a training are cut or gone, its cost is an error that names the file."""
+    whole = '{"step": 10, "seconds_per_step": 0.5}\n'
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(whole)
+    assert training_cost(tmp_path, warm_start_steps=0).seconds == 5.0
+
+    for content in (whole + '{"step": 20', '{"step": 10}\n', None):
+        log.unlink() if content is None else log.write_text(content)
+        with pytest.raises(UntrustworthyError, match=r"metrics\.jsonl is missing or damaged"):
+            training_cost(tmp_path, warm_start_steps=0)

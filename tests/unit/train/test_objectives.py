@@ -24,6 +24,7 @@ def test_options_are_read_by_their_types() -> None:
     [
         ("selfe", "Did you mean 'self_e'?"),
         ("self_e:aneal_steps=3", "Did you mean 'anneal_steps'?"),
+        ("self_e:target=eq16,target=convex", "give target once"),
         ("self_e:anneal_steps=many", "self_e:anneal_steps=many: expected a value of the kind int"),
         ("self_e:anneal_steps", "self_e:anneal_steps=: expected a value of the kind int"),
     ],
