@@ -156,10 +156,13 @@ class ModelTraining:
     def settings(self, step: int) -> dict[str, Any]:
         """Network and recipe; the objective only once it has taken over, since a warm start is shared by several.
 
-        The network's own grid is left out: batches name theirs, and other sizes may join a training.
+        The network's own grid is left out: batches name theirs, and other sizes may join a training. So are the places of
+        frozen encoders, which may move.
         """
         network = asdict(self.model.config)
         del network["denoiser"]["grid"]
+        for place in ("t5", "clip"):
+            network["text"].pop(place, None)
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "objective"}
         settings = {"network": network, **recipe}
         if step > self.recipe.warm_start_steps:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from selfe.autoencoder import AutoencoderConfig
+from selfe.model import FrozenTextConfig
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
+from selfe.presets import smoke_frozen
 from selfe.training.autoencoder import AutoencoderRecipe, AutoencoderTraining
 from selfe.training.errors import SettingsChangedError
 from selfe.training.log import METRICS_FILE
@@ -45,6 +48,18 @@ def test_a_resumed_run_is_the_uninterrupted_run_bit_for_bit(objective: str, tmp_
     assert _losses(tmp_path / "whole") == _losses(tmp_path / "parts")
 
 
+def test_frozen_encoders_may_move_between_two_parts_of_a_training() -> None:
+    """Where T5 and CLIP lie is no setting; how many tokens T5 reads is one."""
+
+    def settings(**changes: Any) -> dict[str, Any]:
+        text = FrozenTextConfig(**{"t5": "here/t5", "clip": "here/clip", "num_tokens": 8} | changes)
+        recipe = Recipe(objective=FlowMatching(), num_steps=1)
+        return ModelTraining(smoke_frozen(text), recipe, tiny.RandomLatents(), device=CPU).settings(0)
+
+    assert settings() == settings(t5="there/t5", clip="there/clip")
+    assert settings() != settings(num_tokens=9)
+
+
 def test_a_folder_goes_on_only_with_its_own_settings(tmp_path: Path) -> None:
     """Another recipe in the same folder is refused with both values named; another objective may share a warm start."""
     train(training("flow_matching"), tmp_path, LoopOptions(num_steps=1, log_every=1, save_every=1))
@@ -54,6 +69,18 @@ def test_a_folder_goes_on_only_with_its_own_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingsChangedError, match=r"peak_lr was 0\.001 and is 0\.5"):
         train(other, tmp_path, LoopOptions(num_steps=2))
     train(training("self_e"), tmp_path, LoopOptions(num_steps=2, log_every=1))
+
+
+def test_frozen_encoders_may_move_between_two_parts_of_a_training() -> None:
+    """Where T5 and CLIP lie is no setting; how many tokens T5 reads is one."""
+
+    def settings(**changes: Any) -> dict[str, Any]:
+        text = FrozenTextConfig(**{"t5": "here/t5", "clip": "here/clip", "num_tokens": 8} | changes)
+        recipe = Recipe(objective=FlowMatching(), num_steps=1)
+        return ModelTraining(smoke_frozen(text), recipe, tiny.RandomLatents(), device=CPU).settings(0)
+
+    assert settings() == settings(t5="there/t5", clip="there/clip")
+    assert settings() != settings(num_tokens=9)
 
 
 def test_a_folder_goes_on_only_with_its_own_batch_size(tmp_path: Path) -> None:
