@@ -161,8 +161,8 @@ class ModelTraining:
         """
         network = asdict(self.model.config)
         del network["denoiser"]["grid"]
-        for place in ("t5", "clip"):
-            network["text"].pop(place, None)
+        for encoder in ("t5", "clip"):
+            network["text"].pop(encoder, None)
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "objective"}
         settings = {"network": network, **recipe}
         if step > self.recipe.warm_start_steps:
