@@ -161,6 +161,6 @@ def train(  # noqa: PLR0913 - the parameters are the options
         ]
         again = shlex.join(["selfe-eval", "train", *chosen])
         raise KeyboardInterrupt(
-            f"Interrupted. The state that was saved last is kept in {out}. Go on with: {again}"
+            f"Interrupted. What was saved last is kept in {out / folder_name(preset, options)}. Go on with: {again}"
         ) from None
     typer.echo(str(folder))

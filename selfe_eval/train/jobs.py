@@ -16,7 +16,7 @@ from selfe_eval.train.generator import Machine
 from selfe_eval.train.objectives import objective_from
 from selfe_eval.train.options import TrainOptions
 from selfe_eval.train.presets import TrainingJob
-from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
+from selfe_eval.train.tiny import ANNEAL_SHARE, SMOKE, Sizes, TinyTraining, train_tiny
 
 
 def autoencoder(job: TrainingJob) -> Path:
@@ -65,10 +65,13 @@ def tiny(job: TrainingJob) -> Path:
     """Preset ``tiny``."""
     chosen = job.options
     sizes = SMOKE if chosen.smoke else Sizes()
+    num_steps = chosen.iterations or sizes.num_steps
     training = TinyTraining(
         name=job.folder.name,
-        objective=objective_from(chosen.objective or SelfE.name),
-        num_steps=chosen.iterations or sizes.num_steps,
+        objective=objective_from(
+            chosen.objective or SelfE.name, anneal_steps=round(ANNEAL_SHARE * num_steps)
+        ),
+        num_steps=num_steps,
         batch_size=chosen.batch_size or sizes.batch_size,
         num_scenes=sizes.num_scenes,
         micro_batches=chosen.micro_batches or 1,

@@ -13,23 +13,24 @@ from selfe.training import parallel
 from selfe_eval.errors import UsageError, unknown_name
 
 
-def objective_from(text: str) -> Objective:
+def objective_from(text: str, **defaults: Any) -> Objective:
     """The objective that a text names, with its options.
 
     Args:
         text: ``NAME`` or ``NAME:OPTION=VALUE,OPTION=VALUE``.
+        defaults: Values for options that the objective has and the text leaves out.
 
     Raises:
         UsageError: a name is unknown, or a value does not fit its option.
     """
-    name, _, rest = text.partition(":")
+    name, colon, rest = text.partition(":")
     if name not in OBJECTIVES:
         raise unknown_name("objective", name, OBJECTIVES)
     kind = OBJECTIVES[name]
     types_of = typing.get_type_hints(kind)
     known = {field.name: types_of[field.name] for field in fields(typing.cast("Any", kind))}
     options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
+    for part in rest.split(",") if colon else ():
         option, _, value = part.partition("=")
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)
@@ -37,7 +38,7 @@ def objective_from(text: str) -> Objective:
             raise UsageError(f"--objective {text}: give {option} once.")
         options[option] = _parsed(f"{name}:{option}", value, known[option])
     try:
-        return kind(**options)
+        return kind(**{option: value for option, value in defaults.items() if option in known} | options)
     except ValueError as error:
         raise UsageError(f"--objective {text}: {error}") from error
 

@@ -178,9 +178,7 @@ def _network(
 
 
 def _objective(preset: PicturePreset, chosen: TrainOptions) -> Objective:
-    if chosen.objective is None:
-        return SelfE(anneal_steps=preset.anneal_steps)
-    return objective_from(chosen.objective)
+    return objective_from(chosen.objective or SelfE.name, anneal_steps=preset.anneal_steps)
 
 
 def _batch_options(preset: PicturePreset, chosen: TrainOptions, objective: Objective) -> BatchOptions:

@@ -74,6 +74,10 @@ SMOKE = Sizes(num_steps=20, batch_size=8, num_scenes=64)
 """Sizes of a training that only shows that everything runs."""
 
 
+ANNEAL_SHARE = 300 / 710
+"""Share of a training over which tau of Self-E goes 0 -> 1: the paper's 300k of 710k iterations."""
+
+
 def default_sampler(objective: Objective) -> SamplerOptions:
     """How a model of an objective is meant to be sampled, at the guidance of the bundled models.
 

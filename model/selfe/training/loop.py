@@ -113,7 +113,8 @@ def train(
     ``metrics.jsonl`` gets the mean of each metric over the last ``log_every`` steps and all processes, with the step, the
     seconds a step and the images a second. Both callbacks are called in every process.
 
-    A SIGTERM to any of the processes ends all of them after the step they are at, with the state saved and exit code 0.
+    A SIGTERM to any of the processes ends all of them after the step they are at, with the state saved and exit code 0;
+    Ctrl-C does the same and raises KeyboardInterrupt, and a second one does not wait for the step.
     ``torchrun`` passes one on that it gets itself, waits ``--shutdown-timeout`` seconds (30), and then ends with code 1.
 
     Raises:
@@ -123,11 +124,12 @@ def train(
         MissingTensorboardError: TensorBoard's files are wanted and cannot be written.
         NotFiniteError: a step was refused; its batch and the state that was saved last are kept.
         SystemExit: with code 0, after SIGTERM.
+        KeyboardInterrupt: after Ctrl-C.
     """
     if options.tensorboard:
         require_tensorboard()
     folder.mkdir(parents=True, exist_ok=True)
-    with _held(folder), _sigterm_noticed() as told_to_stop:
+    with _held(folder), _stop_noticed() as came:
         first = _resume(trainable, folder)
         with _log(folder, first, options) as write_line:
             window = _Window()
@@ -135,7 +137,7 @@ def train(
             for step in range(first, options.num_steps):
                 window.add(trainable, step, folder)
                 done = step + 1
-                finished, stopping = done == options.num_steps, parallel.any_rank(flag=told_to_stop())
+                finished, stopping = done == options.num_steps, parallel.any_rank(flag=bool(came))
                 if done % options.log_every == 0 or finished or stopping:
                     latest, window = window.means(), _Window()
                     write_line(done, latest)
@@ -146,7 +148,7 @@ def train(
                     save_state(folder, done, trainable.state_dict(), trainable.settings(done))
                 on_step(LoopEvent(step=done, num_steps=options.num_steps, metrics=latest))
                 if stopping and not finished:
-                    _leave(folder, done, options.num_steps)
+                    _leave(folder, done, options.num_steps, interrupted=signal.SIGINT in came)
 
 
 class _Window:
@@ -200,7 +202,9 @@ def _step(trainable: Trainable, step: int, folder: Path) -> Metrics:
         ) from error
 
 
-def _leave(folder: Path, done: int, num_steps: int) -> None:
+def _leave(folder: Path, done: int, num_steps: int, *, interrupted: bool) -> None:
+    if interrupted:
+        raise KeyboardInterrupt
     if parallel.is_first():
         sys.stderr.write(
             f"Told to stop (SIGTERM) after step {done} of {num_steps}; the state is saved in {folder}. "
@@ -243,14 +247,25 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm_noticed() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM came since; outside the main thread, where Python handles no signals, it ends the process as ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
+def _stop_noticed() -> Iterator[list[int]]:
+    """The signals to stop (SIGTERM, SIGINT) that have come since; a second one acts as ever, at once.
+
+    Outside the main thread, where Python handles no signals, none is noticed.
+    """
     came: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def notice(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.signal(number, before[number] or signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, notice)
     try:
-        yield lambda: bool(came)
+        yield came
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

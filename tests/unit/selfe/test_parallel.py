@@ -148,7 +148,27 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, capsys: pytest.Capt
     assert_same_state(whole, resumed)
 
 
-def test_ctrl_c_keeps_the_state_that_was_saved_last(tmp_path: Path) -> None:
+def test_ctrl_c_finishes_the_step_and_saves(tmp_path: Path) -> None:
+    """An interrupt between two saves loses no step: the state is that of the step it came in, and going on is exact."""
+
+    def stop(event: LoopEvent) -> None:
+        if event.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(training(), tmp_path / "parts", OPTIONS, on_step=stop)
+    state = newest_state(tmp_path / "parts")
+    assert state is not None
+    assert state.step == 3
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed, whole = training(), training()
+    train(resumed, tmp_path / "parts", OPTIONS)
+    train(whole, tmp_path / "whole", OPTIONS)
+    assert_same_state(whole, resumed)
+
+
+def test_a_second_ctrl_c_keeps_the_state_that_was_saved_last(tmp_path: Path) -> None:
     """An interrupt passes through as it is, between two saves, and the older state is whole."""
 
     def interrupt(event: LoopEvent) -> None:

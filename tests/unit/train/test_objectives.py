@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
 from selfe_eval.errors import UsageError
@@ -26,6 +27,7 @@ def test_options_are_read_by_their_types() -> None:
         ("self_e:aneal_steps=3", "Did you mean 'anneal_steps'?"),
         ("self_e:target=eq16,target=convex", "give target once"),
         ("self_e:anneal_steps=many", "self_e:anneal_steps=many: expected a value of the kind int"),
+        ("self_e:", "option of self_e"),
         ("self_e:anneal_steps", "self_e:anneal_steps=: expected a value of the kind int"),
     ],
 )
@@ -46,3 +48,10 @@ def test_a_batch_is_cut_into_whole_parts_of_whole_groups() -> None:
         UsageError, match=r"--batch-size 20: expected a multiple of 8, for .* of groups of 4 rows"
     ):
         rows_of_a_part(imm, 20, 2)
+
+
+def test_a_default_gives_way_to_the_text_and_to_objectives_without_the_option() -> None:
+    """A preset's annealing holds for Self-E unless its text says another; flow matching has none."""
+    assert objective_from("self_e:target=convex", anneal_steps=7) == SelfE(target="convex", anneal_steps=7)
+    assert objective_from("self_e:anneal_steps=600", anneal_steps=7) == SelfE(anneal_steps=600)
+    assert objective_from("flow_matching", anneal_steps=7) == FlowMatching()
