@@ -8,6 +8,7 @@ Small networks predict x0, which they learn far sooner; the paper's predict v, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from selfe.denoiser import DenoiserConfig
 from selfe.model import FrozenTextConfig, ModelConfig
@@ -36,34 +37,17 @@ def two_b(text: FrozenTextConfig) -> ModelConfig:
 
 def half_b(text: FrozenTextConfig) -> ModelConfig:
     """565.0 M parameters: the paper's 0.5B, of its ablations. Width 1024, 16 heads of 64, 8 double and 16 single blocks."""
-    denoiser = DenoiserConfig(
-        width=1024,
-        num_heads=16,
-        num_double=8,
-        num_single=16,
-        rope_dims=(8, 28, 28),
-        text_width=T5_WIDTH,
-        pooled_width=CLIP_WIDTH,
-        grid=GRID_256_PX,
-        mask_text=True,
-    )
-    return ModelConfig(denoiser=denoiser, text=text, parametrisation="v")
+    paper = two_b(text)
+    return replace(paper, denoiser=replace(paper.denoiser, width=1024, rope_dims=(8, 28, 28)))
 
 
 def smoke_frozen(text: FrozenTextConfig) -> ModelConfig:
     """0.6 M parameters between the paper's encoders: one block of each kind of width 64, to see that everything runs."""
-    denoiser = DenoiserConfig(
-        width=64,
-        num_heads=2,
-        num_double=1,
-        num_single=1,
-        rope_dims=(4, 14, 14),
-        text_width=T5_WIDTH,
-        pooled_width=CLIP_WIDTH,
-        grid=GRID_256_PX,
-        mask_text=True,
+    paper = two_b(text)
+    denoiser = replace(
+        paper.denoiser, width=64, num_heads=2, num_double=1, num_single=1, rope_dims=(4, 14, 14)
     )
-    return ModelConfig(denoiser=denoiser, text=text, parametrisation="v")
+    return replace(paper, denoiser=denoiser)
 
 
 def tiny(text: TextConfig) -> ModelConfig:
@@ -83,17 +67,10 @@ def tiny(text: TextConfig) -> ModelConfig:
 
 def smoke(text: TextConfig) -> ModelConfig:
     """0.6 M parameters: one block of each kind of width 64 on 16 image tokens, to see that everything runs."""
-    denoiser = DenoiserConfig(
-        width=64,
-        num_heads=2,
-        num_double=1,
-        num_single=1,
-        rope_dims=(4, 14, 14),
-        text_width=text.width,
-        grid=(4, 4),
-        modulation="shared",
+    larger = tiny(text)
+    return replace(
+        larger, denoiser=replace(larger.denoiser, width=64, num_heads=2, num_double=1, num_single=1)
     )
-    return ModelConfig(denoiser=denoiser, text=text, parametrisation="x0")
 
 
 BETWEEN_FROZEN_ENCODERS: Mapping[str, Callable[[FrozenTextConfig], ModelConfig]] = {

@@ -25,7 +25,7 @@ from selfe_eval.report.ablation import TrainedVariant, ablation_of, ablation_rep
 from selfe_eval.report.experiment import ExperimentReport
 from selfe_eval.report.published_ablations import published_ablations
 from selfe_eval.runs.atomic import atomic_write_json
-from selfe_eval.train.budget import Budget
+from selfe_eval.train.budget import PAPER_ANNEAL_END, PAPER_AUX_START, PAPER_STEPS, Budget
 
 PLAN_FILE = "ablate.json"
 RESULT_FILE = "result.json"
@@ -34,9 +34,6 @@ BASELINE = "flow_matching"
 """What differences and step times refer to, where it is among the variants."""
 DETECTOR = "openmoji"
 """Of the openmoji suite, for which the tiny network is trained."""
-
-PAPER_STEPS, PAPER_ANNEAL_END, PAPER_AUX_START = 710_000, 300_000, 550_000
-"""Of the paper's 2B training: all iterations, those over which tau grows to 1 (S.13), and where the auxiliary term starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

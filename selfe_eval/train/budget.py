@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+PAPER_STEPS, PAPER_ANNEAL_END, PAPER_AUX_START = 710_000, 300_000, 550_000
+"""Of the paper's 2B training: all iterations, those over which tau grows to 1 (S.13), and where the auxiliary term starts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:

@@ -11,12 +11,13 @@ from selfe.objectives.self_e import SelfE
 from selfe.training.loop import LoopEvent
 from selfe.training.placement import Placement
 from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
+from selfe_eval.train.budget import PAPER_ANNEAL_END, PAPER_STEPS
 from selfe_eval.train.bundled import PRESETS, train_bundled
 from selfe_eval.train.generator import Machine
 from selfe_eval.train.objectives import objective_from
 from selfe_eval.train.options import TrainOptions
 from selfe_eval.train.presets import TrainingJob
-from selfe_eval.train.tiny import ANNEAL_SHARE, SMOKE, Sizes, TinyTraining, train_tiny
+from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
 
 
 def autoencoder(job: TrainingJob) -> Path:
@@ -69,7 +70,7 @@ def tiny(job: TrainingJob) -> Path:
     training = TinyTraining(
         name=job.folder.name,
         objective=objective_from(
-            chosen.objective or SelfE.name, anneal_steps=round(ANNEAL_SHARE * num_steps)
+            chosen.objective or SelfE.name, anneal_steps=round(num_steps * PAPER_ANNEAL_END / PAPER_STEPS)
         ),
         num_steps=num_steps,
         batch_size=chosen.batch_size or sizes.batch_size,

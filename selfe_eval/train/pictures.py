@@ -26,6 +26,7 @@ from selfe.training import parallel
 from selfe.training.loop import LoopEvent, LoopOptions
 from selfe.training.trainer import LatentSource, Recipe
 from selfe_eval.errors import UsageError
+from selfe_eval.train.budget import PAPER_ANNEAL_END, PAPER_STEPS
 from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
 from selfe_eval.train.objectives import objective_from, rows_of_a_part
 from selfe_eval.train.options import TrainOptions, flag
@@ -54,7 +55,9 @@ class PicturePreset:
 
 
 HALF_B = PicturePreset(name="0.5b", network=half_b, num_steps=300_000, batch_size=1024, anneal_steps=300_000)
-TWO_B = PicturePreset(name="2b", network=two_b, num_steps=710_000, batch_size=1024, anneal_steps=300_000)
+TWO_B = PicturePreset(
+    name="2b", network=two_b, num_steps=PAPER_STEPS, batch_size=1024, anneal_steps=PAPER_ANNEAL_END
+)
 SMOKE = replace(HALF_B, network=smoke_frozen, num_steps=4, batch_size=4, anneal_steps=2, micro_batches=1)
 """Between the same frozen encoders the smallest network, to see that everything runs."""
 
@@ -142,11 +145,8 @@ def _encoding(
     network = _network(preset, text, widths, size_px=max(sizes))
     found_text = find_text(text, network.denoiser)
     found_coder = find_autoencoder(frozen, network.denoiser.token_dims)
-    if not parallel.is_first():
-        parallel.meet()  # the first process looks at the pictures, the others read what it kept
-    pictures = open_pictures(data, cache=job.folder / "pictures")
-    if parallel.is_first():
-        parallel.meet()
+    with parallel.first_before_others():  # it looks at the pictures, the others read what it kept
+        pictures = open_pictures(data, cache=job.folder / "pictures")
     device = torch.device(job.device)
     reader, coder = FrozenText(found_text, device=device), FluxAutoencoder(found_coder, device=device)
     source = EncodedPictures(

@@ -74,10 +74,6 @@ SMOKE = Sizes(num_steps=20, batch_size=8, num_scenes=64)
 """Sizes of a training that only shows that everything runs."""
 
 
-ANNEAL_SHARE = 300 / 710
-"""Share of a training over which tau of Self-E goes 0 -> 1: the paper's 300k of 710k iterations."""
-
-
 def default_sampler(objective: Objective) -> SamplerOptions:
     """How a model of an objective is meant to be sampled, at the guidance of the bundled models.
 
@@ -111,22 +107,19 @@ def train_tiny(
     rows = rows_of_a_part(training.objective, training.batch_size, training.micro_batches)
     autoencoder = load_checkpoint(checkpoints_dir() / AUTOENCODER_OF).autoencoder
     assert isinstance(autoencoder, Autoencoder), "the bundled ones bring their own"
-    if not parallel.is_first():
-        parallel.meet()  # the first process encodes, the others read what it kept
-    pool = load_pool(
-        autoencoder,
-        folder.parent / "latents",
-        num_scenes=training.num_scenes,
-        draw=Draw(
-            num_rows=rows,
-            seed=3,
-            rows_per_caption=training.objective.rows_per_caption,
-            with_fake=training.objective.needs_fake_prompts,
-        ),
-        on_progress=lambda done, total: on_phase("encoding scenes", done, total, {}),
-    )
-    if parallel.is_first():
-        parallel.meet()
+    with parallel.first_before_others():  # it encodes, the others read what it kept
+        pool = load_pool(
+            autoencoder,
+            folder.parent / "latents",
+            num_scenes=training.num_scenes,
+            draw=Draw(
+                num_rows=rows,
+                seed=3,
+                rows_per_caption=training.objective.rows_per_caption,
+                with_fake=training.objective.needs_fake_prompts,
+            ),
+            on_progress=lambda done, total: on_phase("encoding scenes", done, total, {}),
+        )
 
     def on_step(event: LoopEvent) -> None:
         on_phase(training.name, event.step, event.num_steps, event.metrics)

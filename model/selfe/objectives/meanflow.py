@@ -113,7 +113,7 @@ class MeanFlow:
         v = (batch.eps - batch.x0)[rows]
 
         def u(x: Tensor, t: Tensor) -> Tensor:
-            # Not Networks.velocity: its cut-off at small t would change the derivative.
+            # Cut off at MIN_T_V also where G is predicted: MIN_T_X0 would change the derivative.
             return (x - networks.clean(networks.live, x, t, s, c)) / expand(t.clamp_min(MIN_T_V), x)
 
         if self.derivative == "jvp":

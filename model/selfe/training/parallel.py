@@ -91,6 +91,16 @@ def meet() -> None:
         any_rank(flag=False)
 
 
+@contextlib.contextmanager
+def first_before_others() -> Iterator[None]:
+    """The first process goes through the context alone, then the others: for files that it makes and they read."""
+    if not is_first():
+        meet()
+    yield
+    if is_first():
+        meet()
+
+
 def any_rank(*, flag: bool) -> bool:
     """Whether the flag is set in one process at least; all meet here."""
     if not is_joined():
