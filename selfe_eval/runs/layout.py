@@ -8,7 +8,12 @@ images/steps-004/00017/metadata.jsonl     the official GenEval layout, once per 
 images/steps-004/00017/samples/0002.png
 scores/geneval.jsonl                      one record a scored image; with shards as above
 scores/geneval.scorer.json                the scorer that gave them
-summary.json                              every number with its interval
+scores/clip-score.jsonl                   one number an image, with the .scorer.json of its protocol
+scores/fid.json                           one number a step count, with its replicates
+features/inception-0a1b2c3d/extractor.json               what made the features
+features/inception-0a1b2c3d/steps-004-00012.safetensors  those of one batch
+summary.json                              every number of GenEval with its interval
+metrics.json                              the same for the other metrics
 reference/steps-004/results.jsonl         the files that GenEval's own scripts write, for tools made for them
 reference/steps-004/summary.txt
 failures-steps-004.png                    a contact sheet of failed images, where one was asked for
@@ -29,6 +34,9 @@ SCORES_FOLDER = "scores"
 SAMPLES_FOLDER = "samples"
 METADATA_FILE = "metadata.jsonl"
 SUMMARY_FILE = "summary.json"
+METRICS_FILE = "metrics.json"
+FEATURES_FOLDER = "features"
+EXTRACTOR_FILE = "extractor.json"
 REFERENCE_FOLDER = "reference"
 RESULTS_FILE = "results.jsonl"
 SUMMARY_TEXT_FILE = "summary.txt"
@@ -114,3 +122,26 @@ def former_scores_path(journal: Path, scorer: str) -> Path:
 def scorer_path(folder: Path, metric: str) -> Path:
     """The description of the scorer that gave them."""
     return folder / SCORES_FOLDER / f"{metric}.scorer.json"
+
+
+def distances_path(folder: Path, metric: str) -> Path:
+    """The document of one metric that gives a set of images one number."""
+    return folder / SCORES_FOLDER / f"{metric}.json"
+
+
+def features_folder(folder: Path, extractor: str, identity: str) -> Path:
+    """Where the features of one extractor lie; another one's, or the same one's of other weights, lie elsewhere.
+
+    >>> features_folder(Path("run"), "inception", "0123456789abcdef").as_posix()
+    'run/features/inception-01234567'
+    """
+    return folder / FEATURES_FOLDER / f"{extractor}-{identity[:8]}"
+
+
+def features_path(folder: Path, steps: int, number: int) -> Path:
+    """The features of one planned batch, below the folder of their extractor.
+
+    >>> features_path(Path("f"), 4, 12).as_posix()
+    'f/steps-004-00012.safetensors'
+    """
+    return folder / f"{steps_folder(steps)}-{number:05d}.safetensors"

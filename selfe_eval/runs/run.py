@@ -20,6 +20,7 @@ from selfe_eval.ranks import ALONE, Ranks
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import TEMPORARY_SUFFIX, atomic_write_json
 from selfe_eval.runs.judge import JudgeOptions
+from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.runs.spec import RunSpec
 
 SCHEMA_VERSION = 1
@@ -47,6 +48,8 @@ class RunRecord:
     """The device that was asked for; what was used stands in ``generator``."""
     judge: JudgeOptions = field(default_factory=JudgeOptions)
     """The judge's files; not part of the spec, as with the checkpoint."""
+    measures: MeasureOptions = field(default_factory=MeasureOptions)
+    """What is measured of it, and with which files; not part of the spec either."""
     status: Status = "started"
     """How far it came."""
     generator: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class RunRecord:
             "checkpoint": self.checkpoint,
             "device": self.device,
             "judge": self.judge.as_json(),
+            **({} if self.measures == MeasureOptions() else {"measures": self.measures.as_json()}),
             "generator": dict(self.generator),
             "nfe": {str(steps): count for steps, count in self.nfe.items()},
             "attempts": [dict(attempt) for attempt in self.attempts],
@@ -94,6 +98,7 @@ class RunRecord:
                 checkpoint=document["checkpoint"],
                 device=document["device"],
                 judge=JudgeOptions.from_json(document["judge"]),
+                measures=_measures(document.get("measures")),
                 status=document["status"],
                 generator=document["generator"],
                 nfe={int(steps): count for steps, count in document["nfe"].items()},
@@ -112,6 +117,11 @@ class RunRecord:
                 "been edited. Start a new run with --out."
             )
         return record
+
+
+def _measures(document: Mapping[str, Any] | None) -> MeasureOptions:
+    """Runs that measure GenEval alone do not say so."""
+    return MeasureOptions() if document is None else MeasureOptions.from_json(document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
