@@ -10,22 +10,21 @@ score is missing is judged again whole, and only missing records are appended.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from selfe_eval import provenance
-from selfe_eval.pipeline.plan import Batch, batches
+from selfe_eval.pipeline.look import look
+from selfe_eval.pipeline.plan import Batch
 from selfe_eval.pipeline.progress import Progress
-from selfe_eval.pipeline.read_ahead import Tray, Unreadable, one_ahead, trays
-from selfe_eval.pipeline.share import missing_batches, stage_of_share
+from selfe_eval.pipeline.read_ahead import Tray, Unreadable
 from selfe_eval.records import ImageKey, Prompt, ScoredObject, Suite
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write, atomic_write_json
-from selfe_eval.runs.images import ImageRecord, read_images
+from selfe_eval.runs.images import ImageRecord
 from selfe_eval.runs.journal import append_records, rewrite_journal
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import ScoreRecord, protocol_of, read_scores
@@ -97,36 +96,61 @@ def score(run: Run, suite: Suite, scorer: Scorer, progress: Progress) -> Run:
         UsageError: the detector does not take images of this size.
         OSError: the disk is full or not writable; every whole batch is kept.
     """
-    path = layout.scores_path(run.folder, METRIC)
-    identity = scorer_id(scorer)
-    images = read_images(run.images_file)
-    if run.ranks.is_first:
-        path.parent.mkdir(exist_ok=True)
-        _drop_stale(path, images, identity)
-        atomic_write_json(layout.scorer_path(run.folder, METRIC), scorer.describe())
-    run.ranks.meet()
-    scored = read_scores(path)
-    planned = _planned(run, images, scorer.batch_size)
-    missing = missing_batches(run.ranks, planned, scored)
-    prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
-    with stage_of_share("score", progress, run.ranks, planned, missing) as advance:
-        if not missing:
-            return run
-        attempt = provenance.attempt(stage="score", processes=run.ranks.count)
-        run = run.update(status="started", attempts=(*run.record.attempts, attempt))
-        share = [[images[key] for key in batch.keys] for batch in run.ranks.share(missing)]
-        for judged in _judged_batches(run.folder, share, prompts, scorer, identity):
-            fresh = [record.as_json() for record in judged if record.key not in scored]
-            append_records(run.own_shard(path), fresh)
-            advance(len(judged), f"{judged[-1].key.steps} steps")
-    return gather(run, path, read_scores)
+    return look(run, [GenEvalViewer(run, suite, scorer)], progress)
 
 
-def _planned(run: Run, images: Collection[ImageKey], batch_size: int) -> list[Batch]:
-    """What is judged together: it follows from the plan and from which images there are."""
-    planned = batches(run.record, batch_size)
-    present = [replace(batch, keys=tuple(filter(images.__contains__, batch.keys))) for batch in planned]
-    return [batch for batch in present if batch.keys]
+class GenEvalViewer:
+    """Judges the images it is shown, and adds the scores of each planned batch to the journal."""
+
+    def __init__(self, run: Run, suite: Suite, scorer: Scorer) -> None:
+        self.batch_size = scorer.batch_size
+        self._journal = layout.scores_path(run.folder, METRIC)
+        self._shard = run.own_shard(self._journal)
+        self._description_file = layout.scorer_path(run.folder, METRIC)
+        self._prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
+        self._scorer = scorer
+        self._identity = scorer_id(scorer)
+        self._scored: Mapping[ImageKey, ScoreRecord] = {}
+        self._missing: frozenset[ImageKey] = frozenset()
+        self._judged: list[ScoreRecord] = []
+
+    def prepare(self, images: Mapping[ImageKey, ImageRecord]) -> None:
+        """Leave only valid scores in the journal, and say who gives the next ones."""
+        self._journal.parent.mkdir(exist_ok=True)
+        _drop_stale(self._journal, images, self._identity)
+        atomic_write_json(self._description_file, self._scorer.describe())
+
+    def done(self, images: Mapping[ImageKey, ImageRecord]) -> Collection[ImageKey]:  # noqa: ARG002 - see prepare
+        """The images with a score."""
+        self._scored = read_scores(self._journal)
+        return self._scored
+
+    def expect(self, missing: Sequence[Batch]) -> None:
+        """A batch of which any score is missing is judged again whole."""
+        self._missing = frozenset(key for batch in missing for key in batch.keys)
+
+    def see(self, tray: Tray) -> None:
+        """Judge the images; only scores that are missing are added."""
+        self._judged += self._judgements(tray)
+        if tray.ends_batch:
+            records = sorted(self._judged, key=lambda record: record.key)
+            self._judged = []
+            append_records(self._shard, [r.as_json() for r in records if r.key not in self._scored])
+
+    def finish(self, run: Run) -> Run:
+        """Put the processes' shards together."""
+        return gather(run, self._journal, read_scores)
+
+    def _judgements(self, tray: Tray) -> Iterator[ScoreRecord]:
+        for stack in tray.stacks:
+            if stack.images[0].key not in self._missing:
+                continue
+            prompts = [self._prompts[image.key.prompt_id] for image in stack.images]
+            for image, judgement in zip(stack.images, self._scorer.score(stack.pixels, prompts), strict=True):
+                yield _record(image, judgement, self._identity)
+        for unreadable in tray.unreadable:
+            if unreadable.image.key in self._missing:
+                yield _unscored(unreadable, self._identity)
 
 
 def is_valid(record: ScoreRecord, image: ImageRecord | None, identity: str) -> bool:
@@ -147,35 +171,6 @@ def _drop_stale(path: Path, images: Mapping[ImageKey, ImageRecord], identity: st
         for other in {record.scorer for record in scores.values()} - {identity}:
             atomic_write(layout.former_scores_path(path, other), path.read_bytes())
         rewrite_journal(path, [record.as_json() for record in valid])
-
-
-def _judged_batches(
-    folder: Path,
-    images: Sequence[Sequence[ImageRecord]],
-    prompts: Mapping[int, Prompt],
-    scorer: Scorer,
-    identity: str,
-) -> Iterator[list[ScoreRecord]]:
-    """The score records of each batch, in the order of its keys."""
-    records: list[ScoreRecord] = []
-    with contextlib.closing(one_ahead(trays(folder, images))) as coming:
-        for tray in coming:
-            records += _judged(tray, prompts, scorer, identity)
-            if tray.ends_batch:
-                yield sorted(records, key=lambda record: record.key)
-                records = []
-            del tray  # its pixels are gone before those of the next but one are made
-
-
-def _judged(
-    tray: Tray, prompts: Mapping[int, Prompt], scorer: Scorer, identity: str
-) -> Iterator[ScoreRecord]:
-    for stack in tray.stacks:
-        judged = scorer.score(stack.pixels, [prompts[image.key.prompt_id] for image in stack.images])
-        for image, judgement in zip(stack.images, judged, strict=True):
-            yield _record(image, judgement, identity)
-    for unreadable in tray.unreadable:
-        yield _unscored(unreadable, identity)
 
 
 def _unscored(unreadable: Unreadable, identity: str) -> ScoreRecord:
