@@ -142,7 +142,7 @@ def _probe(folder: Path, record: RunRecord) -> None:
     probe.unlink()
     num_missing = len(planned_keys(record)) - len(read_with_shards(folder / layout.IMAGES_FILE, read_images))
     needed, free = num_missing * _BLOCK_BYTES, shutil.disk_usage(folder).free
-    if record.spec.source == "checkpoint" and free < needed:
+    if record.spec.is_drawn and free < needed:
         raise OSError(errno.ENOSPC, f"{num_missing} images need at least {needed} bytes, and {free} are free")
 
 

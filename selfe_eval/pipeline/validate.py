@@ -42,7 +42,7 @@ def _all_problems(run: Run, suite: Suite) -> Iterator[str]:
     )
     for image in images.values():
         yield from _image_problems(run, image)
-    if run.spec.source == "checkpoint":
+    if run.spec.is_drawn:
         yield from _folder_problems(run, suite, images)
     yield from _score_problems(run, planned, images)
     yield from _summary_problems(run, suite)
@@ -54,7 +54,7 @@ def _image_problems(run: Run, image: ImageRecord) -> Iterator[str]:
         yield f"{image.path}: the file is missing or cannot be read"
     elif found != image.sha256:
         yield f"{image.path}: changed; expected SHA-256 {image.sha256}, found {found}"
-    if run.spec.source == "checkpoint":
+    if run.spec.is_drawn:
         seed = image_seed(run.spec.seed, image.key.prompt_id, image.key.image_index)
         if image.seed != seed:
             yield f"{image.path}: recorded with seed {image.seed}, but the rule gives {seed}"

@@ -43,7 +43,8 @@ class RunRecord:
     partial: bool
     """True where the suite is not covered whole: barred from leaderboard and gate."""
     checkpoint: str | None = None
-    """The checkpoint's folder, or its bundled name; not part of the spec, since folders may move."""
+    """The checkpoint's folder, or its bundled name; for another model its folder, its name on the hub, or
+    ``module:attribute``. Not part of the spec, since folders may move."""
     device: str = "auto"
     """The device that was asked for; what was used stands in ``generator``."""
     judge: JudgeOptions = field(default_factory=JudgeOptions)
@@ -55,7 +56,7 @@ class RunRecord:
     generator: Mapping[str, Any] = field(default_factory=dict)
     """The generator's description of itself: sampler options, device, versions."""
     nfe: Mapping[int, int] = field(default_factory=dict)
-    """Step count -> network evaluations an image."""
+    """Step count -> network evaluations an image, where the generator knows."""
     attempts: tuple[Mapping[str, Any], ...] = ()
     """Each time somebody worked on it: time, command line, versions, git commit and dirty flag."""
 
@@ -151,7 +152,9 @@ class Run:
 
     @property
     def resume_command(self) -> str:
-        """What to type to go on."""
+        """What to type to go on: where code has to be named again, the command that began the run."""
+        if self.spec.runs_code and self.record.attempts:
+            return shlex.join(self.record.attempts[0]["argv"])
         return f"selfe-eval resume {shlex.quote(str(self.folder))}"
 
     def update(self, **changes: Any) -> Run:
@@ -218,7 +221,7 @@ def create_or_open(folder: Path, record: RunRecord, ranks: Ranks = ALONE) -> Run
     """Open the run of this spec in this folder, or create it there. The caller holds the folder's lock.
 
     What the spec leaves open follows the caller: where the checkpoint and the judge's files lie now, the device,
-    and whether images that somebody else made are all there.
+    and whether images that somebody else made are all there. What is measured adds up.
 
     Raises:
         UsageError: the folder holds a run of another spec, or files that are not a run.
@@ -234,7 +237,11 @@ def create_or_open(folder: Path, record: RunRecord, ranks: Ranks = ALONE) -> Run
                 "write the new run elsewhere with --out."
             )
         return run.update(
-            checkpoint=record.checkpoint, device=record.device, judge=record.judge, partial=record.partial
+            checkpoint=record.checkpoint,
+            device=record.device,
+            judge=record.judge,
+            measures=run.record.measures.joined(record.measures),
+            partial=record.partial,
         )
     strangers = sorted(entry.name for entry in folder.iterdir() if not _is_own_trace(entry.name))
     if strangers:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.provenance import json_sha256
 
-Source = Literal["checkpoint", "images"]
-"""Where the images come from: made by a checkpoint, or found in a folder."""
+Source = Literal["checkpoint", "model", "images"]
+"""Where the images come from: made by a checkpoint of Self-E, by somebody else's model, or found in a folder."""
 
-LATER_FIELDS = frozenset({"guidance_norm", "negative_prompt", "noise_rule", "warp"})
+LATER_FIELDS = frozenset({"adapter", "guidance_norm", "negative_prompt", "noise_rule", "settings", "warp"})
 """Not written where they are None, so that runs from before these fields keep their hash."""
 
 
@@ -25,11 +25,16 @@ class RunSpec:
     suite_sha256: str
     """Of the suite's metadata lines."""
     source: Source
-    """Made by a checkpoint, or found in a folder."""
+    """Made by a checkpoint or another model, or found in a folder."""
     model: str
     """Name of the model as the leaderboard shows it."""
     checkpoint_sha256: Mapping[str, str]
-    """File name -> SHA-256 of every file of the checkpoint; empty where the images were found."""
+    """File name -> SHA-256 of every file that is loaded: of the checkpoint, of a pipeline, or the source file of a
+    module; empty where the images were found."""
+    adapter: str | None = None
+    """What draws for somebody else's model: ``diffusers``, the name of a preset, or ``module:attribute``."""
+    settings: Mapping[str, Any] | None = None
+    """Settings of that model's pipeline, JSON types only."""
     images_dir: str | None = None
     """Absolute path of the folder the images were found in."""
     steps: tuple[int, ...]
@@ -58,6 +63,16 @@ class RunSpec:
     """Registry name of the detector."""
     batch_size: int
     """Images a batch; part of the spec because it decides the bits of floating-point sums."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the images are made here; else they were found."""
+        return self.source != "images"
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether code is imported that no file of this package or of a checkpoint is: ``module:attribute``."""
+        return self.adapter is not None and ":" in self.adapter
 
     @property
     def sha256(self) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.runs import layout
+from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.runs.run import Run, RunRecord, create_or_open, lock_folder, open_run
 from selfe_eval.runs.spec import LATER_FIELDS, RunSpec
 
@@ -55,6 +56,8 @@ def test_every_field_of_the_spec_counts(tmp_path: Path) -> None:
         "negative_prompt": "a dog",
         "noise_rule": "heuristic",
         "warp": 0.0,
+        "adapter": "diffusers",
+        "settings": {"guidance": 3.5},
         "detector": "mmdet",
         "batch_size": 16,
     }
@@ -72,7 +75,7 @@ def test_runs_from_before_a_field_keep_their_hash() -> None:
     assert LATER_FIELDS.isdisjoint(SPEC.as_json())
     assert SPEC.sha256 == "f3cedf2bb47eaf3e282edcd1177fedc60722f6aabd504386a598cd9c144d5e2c"
     assert RunSpec.from_json(SPEC.as_json()) == SPEC
-    named = replace(SPEC, warp=0.0, negative_prompt="")
+    named = replace(SPEC, warp=0.0, negative_prompt="", adapter="flux.1-dev", settings={"guidance": 3.5})
     assert RunSpec.from_json(named.as_json()) == named
     with pytest.raises(UntrustworthyError, match=r"differing: eta, sampler\)"):
         RunSpec.from_json({**{k: v for k, v in SPEC.as_json().items() if k != "eta"}, "sampler": 1})
@@ -84,6 +87,29 @@ def test_opening_again_keeps_what_happened(tmp_path: Path) -> None:
     moved = create_or_open(tmp_path, replace(RECORD, checkpoint="/new", attempts=())).record
     assert moved == open_run(tmp_path).record
     assert (moved.status, moved.checkpoint, moved.attempts) == ("incomplete", "/new", RECORD.attempts)
+
+
+def test_what_is_measured_adds_up(tmp_path: Path) -> None:
+    """Another metric asked of the same run joins the former ones, in the table's order, and on disk."""
+    create_or_open(tmp_path, replace(RECORD, measures=MeasureOptions(metrics=("fid", "fid[dinov2]"))))
+    create_or_open(tmp_path, RECORD)
+    create_or_open(tmp_path, replace(RECORD, measures=MeasureOptions(metrics=("clip-score", "fid"))))
+    measured = open_run(tmp_path).record.measures
+    assert measured.metrics == ("geneval", "clip-score", "fid", "fid[dinov2]")
+
+
+def test_options_of_a_metric_follow_the_last_command_that_asks_for_it() -> None:
+    """A reference is replaced by a metric that reads one, also by the suite's own, and kept by every other metric."""
+    first = MeasureOptions(
+        metrics=("kid",), reference="/reference", weights={"inception": "/old", "dinov2": "/d"}
+    )
+    assert first.joined(MeasureOptions(metrics=("clip-score",), clip_protocol="hessel")) == MeasureOptions(
+        metrics=("clip-score", "kid"), reference="/reference", clip_protocol="hessel", weights=first.weights
+    )
+    assert first.joined(MeasureOptions(metrics=("fid",), reference="/new")).reference == "/new"
+    assert first.joined(MeasureOptions(metrics=("fid",))).reference is None
+    newer = first.joined(MeasureOptions(metrics=("fid",), weights={"inception": "/new"}))
+    assert newer.weights == {"inception": "/new", "dinov2": "/d"}
 
 
 def test_an_update_without_change_writes_nothing(tmp_path: Path) -> None:
@@ -122,6 +148,7 @@ def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
         ({"spec": {"suite": "x"}}, "fields this version knows"),
         ({"nfe": None}, "lacks or garbles"),
         ({"nfe": {"few": 2}}, "lacks or garbles"),
+        ({"measures": {**MeasureOptions().as_json(), "metrics": ["fud"]}}, r"lacks or garbles .* \['fud'\]"),
         ({"spec": {**SPEC.as_json(), "seed": 7}}, "does not match its own hash"),
     ],
 )
@@ -160,3 +187,14 @@ def test_the_resume_command_survives_a_space_in_the_path(tmp_path: Path) -> None
     """The printed command can be pasted into a shell."""
     run = Run(folder=tmp_path / "my run", record=RECORD)
     assert run.resume_command.endswith("my run'")
+
+
+def test_a_run_of_code_goes_on_by_the_command_that_named_it(tmp_path: Path) -> None:
+    """Where the model is code, no run folder may name it: the way on is the first command, ready to be pasted."""
+    argv = ["selfe-eval", "geneval", "--model", "mine:draw", "--out", "my runs"]
+    record = replace(
+        RECORD, spec=replace(SPEC, source="model", adapter="mine:draw"), attempts=({"argv": argv},)
+    )
+    assert Run(folder=tmp_path, record=record).resume_command == (
+        "selfe-eval geneval --model mine:draw --out 'my runs'"
+    )
