@@ -16,9 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from selfe_eval.generate.protocol import Generator
+from selfe_eval.pipeline.generate import generate
 from selfe_eval.pipeline.plan import select_prompts
+from selfe_eval.pipeline.progress import Progress
+from selfe_eval.pipeline.score import Scorer, score
+from selfe_eval.pipeline.summarise import summarise
 from selfe_eval.records import TASKS, Prompt, Requirement, ScoredObject, Suite
-from selfe_eval.runs.run import RunRecord
+from selfe_eval.report.summary import Summary
+from selfe_eval.runs.run import Run, RunRecord
 from selfe_eval.runs.spec import RunSpec
 from selfe_eval.score.detectors.protocol import RgbImages
 
@@ -131,6 +137,14 @@ def small_record(suite: Suite, **changes: Any) -> RunRecord:
         partial=len(prompt_ids) < len(suite.prompts),
         checkpoint="fake",
     )
+
+
+def run_stages(
+    run: Run, suite: Suite, load_generator: Callable[[], Generator], scorer: Scorer, progress: Progress
+) -> Summary:
+    """Draw, score and summarise what is missing, with parts that are plugged in."""
+    run = generate(run, suite, load_generator, progress)
+    return summarise(score(run, suite, scorer, progress), suite)[1]
 
 
 def folder_state(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -82,25 +81,8 @@ class CheckpointJob:
         )
 
 
-def run_stages(
-    run: Run, suite: Suite, load_generator: Callable[[], Generator], scorer: Scorer, progress: Progress
-) -> Summary:
-    """Do what is left of a run: generate, score, summarise.
-
-    Args:
-        run: The run; the caller holds its lock.
-        suite: The run's suite.
-        load_generator: Called only where images are missing.
-        scorer: Judges the images.
-        progress: Told about every batch.
-    """
-    run = generate(run, suite, load_generator, progress)
-    run = score(run, suite, scorer, progress)
-    return summarise(run, suite)[1]
-
-
 def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
-    """Take a run, of a checkpoint or of found images, through the stages that are left.
+    """Take a run, of a model or of found images, through the stages that GenEval needs.
 
     Args:
         run: The run; the caller holds its lock.
@@ -111,13 +93,28 @@ def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
         UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
     """
     suite = suite_of(run)
-    if run.spec.source == "checkpoint":
-        return run_stages(run, suite, lambda: load_run_generator(run), scorer, progress)
+    run = make_images(run, suite, progress)
+    return summarise(score(run, suite, scorer, progress), suite)[1]
+
+
+def make_images(run: Run, suite: Suite, progress: Progress) -> Run:
+    """The first stage: draw the images that are missing, or record those that somebody else made.
+
+    Args:
+        run: The run; the caller holds its lock.
+        suite: The run's suite.
+        progress: Told about every batch.
+
+    Raises:
+        UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
+    """
+    if run.spec.source != "images":
+        return generate(run, suite, lambda: load_run_generator(run), progress)
     found = found_again(run, suite)
     if run.ranks.is_first:
         record_images(run, found)
     run.ranks.meet()
-    return summarise(score(run, suite, scorer, progress), suite)[1]
+    return run
 
 
 def found_again(run: Run, suite: Suite) -> FoundImages:

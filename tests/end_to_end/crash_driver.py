@@ -19,10 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from selfe_eval.pipeline.geneval import run_stages
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.progress import Silence
-from tests.fakes import FakeGenerator, FakeScorer, folder_state, small_record, small_suite
+from tests.fakes import FakeGenerator, FakeScorer, folder_state, run_stages, small_record, small_suite
 
 SUITE = small_suite(1)
 RECORD = small_record(SUITE, batch_size=4)

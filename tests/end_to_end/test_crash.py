@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from selfe_eval.pipeline.geneval import run_stages
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.progress import Silence
-from tests.fakes import FakeGenerator, FakeScorer, folder_state, small_record, small_suite
+from tests.fakes import FakeGenerator, FakeScorer, folder_state, run_stages, small_record, small_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = small_suite(1)

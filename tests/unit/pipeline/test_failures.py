@@ -12,7 +12,6 @@ from PIL import Image
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.failures import DrawnFailures, draw_failures, spread_over_tasks
-from selfe_eval.pipeline.geneval import run_stages
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.scored_images import ScoredImage
@@ -21,7 +20,7 @@ from selfe_eval.runs.images import ImageRecord
 from selfe_eval.runs.journal import read_journal
 from selfe_eval.runs.run import open_run
 from selfe_eval.runs.scores import ScoreRecord
-from tests.fakes import FakeGenerator, FakeScorer, small_record, small_suite
+from tests.fakes import FakeGenerator, FakeScorer, run_stages, small_record, small_suite
 
 SUITE = small_suite()
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from selfe_eval.errors import UntrustworthyError, UsageError
-from selfe_eval.pipeline.geneval import refuse_incomplete, run_stages
+from selfe_eval.pipeline.geneval import refuse_incomplete
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.score import score
@@ -18,7 +18,7 @@ from selfe_eval.report.summary import Summary
 from selfe_eval.runs.images import read_images
 from selfe_eval.runs.journal import read_journal
 from selfe_eval.runs.run import open_run
-from tests.fakes import FakeGenerator, FakeScorer, folder_state, small_record, small_suite
+from tests.fakes import FakeGenerator, FakeScorer, folder_state, run_stages, small_record, small_suite
 
 SUITE = small_suite()
 RECORD = small_record(SUITE)

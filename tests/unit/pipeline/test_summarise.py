@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from selfe_eval.errors import UntrustworthyError
-from selfe_eval.pipeline.geneval import run_stages
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.summarise import summarise
@@ -25,7 +24,7 @@ from selfe_eval.score.geneval.files import read_results
 from selfe_eval.score.geneval.float32 import to_float32
 from selfe_eval.score.geneval.rules import Limits, evaluate, keep_objects, objects_needing_color
 from selfe_eval.suites.registry import load_suite
-from tests.fakes import FakeGenerator, FakeJudgement, small_record
+from tests.fakes import FakeGenerator, FakeJudgement, run_stages, small_record
 
 SUITE = load_suite("geneval")
 RECORD = small_record(SUITE, limit=60)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from selfe_eval.pipeline.geneval import run_stages
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.status import status_by_steps
 from selfe_eval.pipeline.validate import problems
 from selfe_eval.runs import layout
 from selfe_eval.runs.run import open_run
-from tests.fakes import FakeGenerator, FakeScorer, small_record, small_suite
+from tests.fakes import FakeGenerator, FakeScorer, run_stages, small_record, small_suite
 
 SUITE = small_suite()
 
