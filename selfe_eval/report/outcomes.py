@@ -32,9 +32,9 @@ class ImageOutcome:
 
 
 def outcome_panel(
-    columns: Sequence[Mapping[tuple[int, int], bool]], prompts: Sequence[Prompt], images_per_prompt: int
+    columns: Sequence[Mapping[tuple[int, int], float]], prompts: Sequence[Prompt], images_per_prompt: int
 ) -> Panel:
-    """The panel of scored images: one column for each mapping (prompt_id, image_index) -> correct.
+    """The panel of scored images: one column for each mapping (prompt_id, image_index) -> score.
 
     Args:
         columns: K mappings that hold the scored images only; images beyond the plan are not looked at.
