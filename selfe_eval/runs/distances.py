@@ -7,12 +7,13 @@ comparisons without looking at features again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from selfe_eval.errors import UntrustworthyError
+from selfe_eval.provenance import json_sha256
 from selfe_eval.runs.atomic import atomic_write_json
 from selfe_eval.runs.journal import refuse_constant
 
@@ -33,7 +34,7 @@ class Distance:
     n_clusters: int
     """Number of prompts with an image."""
     images_sha256: str
-    """Of the list of the images' hashes: what the value was computed from."""
+    """What the value was computed from: see `images_sha256`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,15 @@ class Distances:
     """What a reader must know, in sentences: too few images for the width, lossy references."""
     steps: Mapping[int, Distance]
     """Step count -> the number."""
+
+
+def images_sha256(hashes: Iterable[str]) -> str:
+    """The hash of a list of images' hashes, in the order of the plan.
+
+    >>> images_sha256(["a", "b"]) == images_sha256(["b", "a"])
+    False
+    """
+    return json_sha256(list(hashes))
 
 
 def write_distances(path: Path, distances: Distances) -> None:
