@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfe_eval.errors import UntrustworthyError
-from selfe_eval.provenance import json_sha256
+from selfe_eval.provenance import bytes_sha256
 from selfe_eval.runs.atomic import atomic_write_json
 from selfe_eval.runs.journal import refuse_constant
 
@@ -57,7 +57,7 @@ def images_sha256(hashes: Iterable[str]) -> str:
     >>> images_sha256(["a", "b"]) == images_sha256(["b", "a"])
     False
     """
-    return json_sha256(list(hashes))
+    return bytes_sha256("\n".join(hashes).encode())
 
 
 def write_distances(path: Path, distances: Distances) -> None:
