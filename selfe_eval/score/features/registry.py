@@ -37,3 +37,22 @@ def load_extractor(name: str, device: str = "cpu", *, weights: Path | None = Non
         raise unknown_name("extractor", name, EXTRACTORS)
     module, function = EXTRACTORS[name].split(":")
     return cast("Extractor", getattr(importlib.import_module(module), function)(device, weights))
+
+
+def weights_problem(name: str, weights: Path | None = None) -> str | None:
+    """Why an extractor's weights are not at hand, as one paragraph that says what to get; None where they are.
+
+    Downloads nothing and loads nothing: a damaged or foreign file is found by ``load_extractor``.
+
+    Args:
+        name: A key of ``EXTRACTORS``.
+        weights: A weight file or folder in the place of those that are looked for.
+
+    Raises:
+        UsageError: Unknown name.
+    """
+    if name not in EXTRACTORS:
+        raise unknown_name("extractor", name, EXTRACTORS)
+    from selfe_eval.score.features.weight_sources import problem_with_weights
+
+    return problem_with_weights(name, weights)

@@ -1,0 +1,192 @@
+"""Where the weights of extractors lie: on this machine, or where to get them. One table; nothing is loaded here.
+
+Whether weights are here can be asked without fetching them: a sweep leaves out what it has no weights for and says
+so, and only a metric that was asked for by name is worth a download of gigabytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from selfe_eval.errors import UsageError
+from selfe_eval.score.detectors.mask2former_weights import FOLDER_VARIABLE, weights_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSource:
+    """One file at an address."""
+
+    title: str
+    """What it is."""
+    file: str
+    """Its name."""
+    url: str
+    """Its address."""
+    sha256: str
+    """Of the official file."""
+    other_names: tuple[str, ...] = ()
+    """What other programs call the same file."""
+
+    def here(self) -> Path | None:
+        """The file, in the folder of weights or in torch.hub's cache."""
+        folders = (weights_folder(), _torch_cache())
+        candidates = (folder / name for name in (self.file, *self.other_names) for folder in folders)
+        return next((path for path in candidates if path.is_file()), None)
+
+    def fetch(self) -> Path:
+        """Download the file; it appears under its name only when it is whole, and is the official one.
+
+        Raises:
+            OSError, HTTPException, RuntimeError: it cannot be had, or is another one.
+        """
+        path = weights_folder() / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(
+            self.url, str(path), hash_prefix=self.sha256, progress=sys.stderr.isatty()
+        )
+        return path
+
+    def advice(self, name: str) -> str:
+        """What to do where it is missing, for the extractor of this name."""
+        return (
+            f"{self.file} is neither in {weights_folder()} nor in {_torch_cache()}. Get it from {self.url} (SHA-256 "
+            f"{self.sha256}) and put it into the first of the two, which ${FOLDER_VARIABLE} may name, or name it: "
+            f"--weights {name}=PATH"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSource:
+    """Files of a repository of the Hugging Face hub."""
+
+    title: str
+    """What it is."""
+    repo: str
+    """Owner and name."""
+    files: tuple[str, ...]
+    """What is needed of it. One file is found as itself, several are found as the folder that holds them."""
+
+    def here(self) -> Path | None:
+        """The file or folder in the hub's cache, which is not asked over the network."""
+        try:
+            return self._at(local_files_only=True)
+        except LocalEntryNotFoundError:
+            return None
+
+    def fetch(self) -> Path:
+        """The file or folder, downloaded into the hub's cache.
+
+        Raises:
+            OSError, ValueError: it cannot be had; what the hub raises is one of these.
+        """
+        return self._at(local_files_only=False)
+
+    def advice(self, name: str) -> str:
+        """What to do where it is missing, for the extractor of this name."""
+        files = " and ".join(self.files)
+        put = "name it" if len(self.files) == 1 else "put them into one folder and name that"
+        return (
+            f"{files} of {self.repo} is not in the cache of the Hugging Face hub. Get {files} from "
+            f"https://huggingface.co/{self.repo} and {put}: --weights {name}=PATH"
+        )
+
+    def _at(self, *, local_files_only: bool) -> Path:
+        paths = [
+            Path(hf_hub_download(self.repo, file, local_files_only=local_files_only)) for file in self.files
+        ]
+        return paths[0] if len(paths) == 1 else paths[0].parent
+
+
+INCEPTION = FileSource(
+    title="InceptionV3 of 2015-12-05 with TensorFlow's weights, converted for torch-fidelity",
+    file="weights-inception-2015-12-05-6726825d.pth",
+    url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    other_names=("pt_inception-2015-12-05-6726825d.pth",),
+)
+DINOV2 = HubSource(
+    title="DINOv2 ViT-L/14", repo="facebook/dinov2-large", files=("config.json", "model.safetensors")
+)
+_CLIP = "open_clip_model.safetensors"
+
+SOURCES: dict[str, FileSource | HubSource] = {
+    "inception": INCEPTION,
+    "inception-clean": INCEPTION,
+    "dinov2": DINOV2,
+    "clip-vit-l-14": HubSource(
+        title="OpenAI's CLIP ViT-L/14", repo="timm/vit_large_patch14_clip_224.openai", files=(_CLIP,)
+    ),
+    "clip-vit-l-14-336": HubSource(
+        title="OpenAI's CLIP ViT-L/14 at 336 px",
+        repo="timm/vit_large_patch14_clip_336.openai",
+        files=(_CLIP,),
+    ),
+    "clip-vit-b-32": HubSource(
+        title="OpenAI's CLIP ViT-B/32", repo="timm/vit_base_patch32_clip_224.openai", files=(_CLIP,)
+    ),
+    "clip-vit-g-14-256": HubSource(
+        title="OpenCLIP's ViT-g/14 (laion2b_s12b_b42k)",
+        repo="laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+        files=(_CLIP,),
+    ),
+}
+"""Name of an extractor -> where its weights are had. Extractors that are not in it bring theirs along."""
+
+
+def problem_with_weights(name: str, given: Path | None) -> str | None:
+    """Why an extractor's weights are not at hand, as one paragraph; None where they are. Fetches and loads nothing.
+
+    Args:
+        name: Of the extractor.
+        given: Where the user says that they are.
+    """
+    source = SOURCES.get(name)
+    if given is not None and not given.exists():
+        return f"The weights of the extractor {name!r} should be at {given}, where there is nothing.{_whence(source)}"
+    if source is None or given is not None or source.here() is not None:
+        return None
+    return f"The weights of the extractor {name!r} ({source.title}) are missing: {source.advice(name)}"
+
+
+def find_weights(name: str, given: Path | None) -> Path:
+    """The weights of an extractor of the table: those given, those on this machine, or a fresh download.
+
+    Args:
+        name: A key of ``SOURCES``.
+        given: Where the user says that they are.
+
+    Raises:
+        UsageError: There is nothing where the user says, or nothing here and the download failed. It says which file
+            to get, from where, its hash where it is known, and where to put it.
+    """
+    source = SOURCES[name]
+    problem = problem_with_weights(name, given)
+    if problem is None:
+        found = given or source.here()
+        assert found is not None
+        return found
+    if given is not None:
+        raise UsageError(problem)
+    try:
+        return source.fetch()
+    except (OSError, HTTPException, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{problem} (Downloading it failed: {reason})") from error
+
+
+def _whence(source: FileSource | HubSource | None) -> str:
+    if source is None:
+        return ""
+    place = source.url if isinstance(source, FileSource) else f"https://huggingface.co/{source.repo}"
+    return f" {source.title} is had from {place}."
+
+
+def _torch_cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
