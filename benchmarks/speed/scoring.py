@@ -40,12 +40,12 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from selfe_eval.pipeline.found_images import find_images, record_images
-from selfe_eval.pipeline.geneval import FoundImagesJob
+from selfe_eval.pipeline.jobs import FoundImagesJob
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.score import score
 from selfe_eval.records import COLORS, Prompt, Requirement, ScoredObject, Suite
 from selfe_eval.runs.run import create_or_open
-from selfe_eval.score.color_model import ARCHITECTURE, ColorModel, model_from_file
+from selfe_eval.score.color_model import ColorModel, model_from_file
 from selfe_eval.score.colors import TEMPLATES, ColorClassifier
 from selfe_eval.score.decode import decode_rgb
 from selfe_eval.score.detectors.mask2former import CPU_BATCH, GPU_BATCH, Mask2FormerDetector
@@ -58,6 +58,7 @@ from selfe_eval.score.detectors.protocol import RgbImages
 from selfe_eval.score.geneval.crops import masked_crop
 from selfe_eval.score.geneval.rules import evaluate, keep_objects, objects_needing_color
 from selfe_eval.score.geneval_scorer import GenEvalScorer, objects_by_class
+from selfe_eval.score.published_clip import VIT_L_14
 from selfe_eval.suites.registry import load_suite
 from selfe_eval.suites.vocabulary import CLASSES
 
@@ -323,11 +324,11 @@ def color_model(weights: Path | None, device: str) -> ColorModel:
     if weights is not None:
         return model_from_file(weights)
     torch.manual_seed(0)
-    network = open_clip.CLIP(**open_clip.get_model_config(ARCHITECTURE)).eval().to(device)
+    network = open_clip.CLIP(**open_clip.get_model_config(VIT_L_14.architecture)).eval().to(device)
     return ColorModel(
         network=network,
         preprocess=image_transform_v2(PreprocessCfg(size=network.visual.image_size), is_train=False),
-        tokenizer=open_clip.get_tokenizer(ARCHITECTURE),
+        tokenizer=open_clip.get_tokenizer(VIT_L_14.architecture),
         record={},
     )
 

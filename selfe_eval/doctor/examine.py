@@ -136,7 +136,7 @@ def _official(
 ) -> Iterator[Finding]:
     """The same for detectors of photographs, which share one colour model."""
     from selfe_eval.doctor import official_files, self_tests
-    from selfe_eval.score.color_model import OPENAI
+    from selfe_eval.score.published_clip import OPENAI
 
     yield self_tests.architecture_finding()
     records: dict[str, dict[str, Any]] = {}

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import open_clip
 from huggingface_hub import try_to_load_from_cache
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from selfe_eval.score.color_model import ARCHITECTURE, CLIP_FILE, OPENAI
 from selfe_eval.score.detectors.mask2former_weights import weights_on_disk
+from selfe_eval.score.published_clip import VIT_L_14, find_on_disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +44,7 @@ def color_file(hub_cache: Path | None = None) -> ColorFile | None:
     Args:
         hub_cache: The folder of the hub's cache; by default the one that the environment names.
     """
-    repository = open_clip.get_pretrained_cfg(ARCHITECTURE, OPENAI)["hf_hub"].rstrip("/")
-    for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME):
-        cached = try_to_load_from_cache(repository, name, cache_dir=hub_cache)
-        if isinstance(cached, str):
-            return ColorFile(path=Path(cached), is_from_hub=True)
-    path = Path.home() / CLIP_FILE
-    return ColorFile(path=path, is_from_hub=False) if path.is_file() else None
+    path = find_on_disk(VIT_L_14, hub_cache)
+    if path is None:
+        return None
+    return ColorFile(path=path, is_from_hub=VIT_L_14.file is None or path != VIT_L_14.file.kept)

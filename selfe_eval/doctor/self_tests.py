@@ -22,11 +22,13 @@ from selfe_eval.doctor.known_images import EASY_CLASSES, SEED, known_pictures, k
 from selfe_eval.doctor.official_files import ColorFile
 from selfe_eval.pipeline.calibrate import BROKEN_TARGET, TASK_TARGET, calibrate
 from selfe_eval.runs.judge import JudgeOptions
-from selfe_eval.score.color_model import ARCHITECTURE, model_from_file, official_file, uses_quick_gelu
+from selfe_eval.score.clip_model import uses_quick_gelu
+from selfe_eval.score.color_model import model_from_file, official_file
 from selfe_eval.score.colors import ColorClassifier, load_color_classifier
 from selfe_eval.score.detectors.protocol import Detector
 from selfe_eval.score.detectors.registry import load_detector
 from selfe_eval.score.geneval_scorer import GenEvalScorer
+from selfe_eval.score.published_clip import VIT_L_14
 
 NUM_PROMPTS, SCENES_PER_PROMPT = 60, 2
 """Of the calibration: ten prompts of each of the six tasks."""
@@ -140,12 +142,12 @@ def official_colors(subject: Subject, file: ColorFile | None, record: dict[str, 
 def architecture_finding() -> Finding:
     """Whether this open_clip builds the official colour model with QuickGELU; needs no weights."""
     with torch.device("meta"):
-        is_quick = uses_quick_gelu(open_clip.CLIP(**open_clip.get_model_config(ARCHITECTURE)))
+        is_quick = uses_quick_gelu(open_clip.CLIP(**open_clip.get_model_config(VIT_L_14.architecture)))
     return Finding(
         area=OFFICIAL_COLORS,
         name="activation",
         status="ok" if is_quick else "fail",
-        found=f"this open_clip builds {ARCHITECTURE} with {'QuickGELU' if is_quick else 'plain GELU'}",
+        found=f"this open_clip builds {VIT_L_14.architecture} with {'QuickGELU' if is_quick else 'plain GELU'}",
         advice="" if is_quick else "OpenAI's weights need QuickGELU: pip install 'open_clip_torch>=3.3,<4'.",
     )
 

@@ -1,8 +1,8 @@
 """The tensors of a CLIP weight file, read without running anything that the file may contain.
 
-Taken: safetensors, and what ``torch.load(weights_only=True)`` reads. OpenAI published ``ViT-L-14.pt`` as a
-TorchScript archive, which is a program: torch and open_clip refuse it in the safe mode. That one file is known
-by its hash and is taken; any other archive of its kind is refused.
+Taken: safetensors, and what ``torch.load(weights_only=True)`` reads. OpenAI published its files as TorchScript
+archives, which are programs: torch and open_clip refuse them in the safe mode. These files are known by their hashes
+and are taken; any other archive of their kind is refused.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from torch import Tensor, nn
 
 from selfe_eval.errors import UsageError
 from selfe_eval.provenance import file_sha256
+from selfe_eval.score.published_clip import OPENAI_FILES
 
-OPENAI_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
-"""OpenAI's ``ViT-L-14.pt``; the published address holds it."""
-OPENAI_URL = f"https://openaipublic.azureedge.net/clip/models/{OPENAI_SHA256}/ViT-L-14.pt"
 _NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Numbers that OpenAI's archive keeps among its tensors."""
 
@@ -57,12 +55,12 @@ class ClipFile:
             raise UsageError(
                 f"{self.path} does not hold the weights of {name}: {len(wrong)} of {len(wanted)} tensors are "
                 f"missing, unknown or of another shape, {wrong[0]!r} first. Expected open_clip's own names, "
-                "as in its hub repositories and in OpenAI's ViT-L-14.pt."
+                "as in its hub repositories and in OpenAI's files."
             )
         network.load_state_dict(dict(self.tensors))
 
 
-def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset({OPENAI_SHA256})) -> ClipFile:
+def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset(OPENAI_FILES)) -> ClipFile:
     """Read a weight file.
 
     Args:
@@ -73,7 +71,7 @@ def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset({OPENAI_SH
         UsageError: There is no such file, it is not readable safely, or it holds no tensors.
     """
     if not path.is_file():
-        raise UsageError(f"Expected a weight file of the colour model at {path}: there is none.")
+        raise UsageError(f"Expected a weight file of a CLIP model at {path}: there is none.")
     sha256 = file_sha256(path)
     try:
         content = _read(path, sha256 in trusted)
@@ -81,7 +79,7 @@ def read_clip_file(path: Path, *, trusted: frozenset[str] = frozenset({OPENAI_SH
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise UsageError(
-            f"{path} cannot be read as weights of a colour model ({reason_of(error)}). Expected a "
+            f"{path} cannot be read as weights of a CLIP model ({reason_of(error)}). Expected a "
             "safetensors file, or a torch file that holds nothing but tensors; other pickles can run code and "
             "are never opened. The file may be damaged: get it again, or save its tensors as safetensors."
         ) from error
@@ -101,10 +99,11 @@ def _read(path: Path, is_trusted: bool) -> Any:  # noqa: FBT001 - one answer, as
     if not _is_torchscript(path):
         return torch.load(path, map_location="cpu", weights_only=True)
     if not is_trusted:
+        known = ", ".join(f"{file.name} ({file.url})" for file in OPENAI_FILES.values())
         raise UsageError(
-            f"{path} is a TorchScript archive, which is a program and not only weights. The only one that is "
-            f"opened is OpenAI's ViT-L-14.pt with SHA-256 {OPENAI_SHA256} (from {OPENAI_URL}), and this file "
-            "is another one, or a damaged download. Get that file, or save your weights as safetensors."
+            f"{path} is a TorchScript archive, which is a program and not only weights. The only ones that are "
+            f"opened are OpenAI's own, whose addresses hold their SHA-256: {known}. This file is another one, or a "
+            "damaged download. Get that file, or save your weights as safetensors."
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated", category=FutureWarning)

@@ -28,7 +28,6 @@ from torch.nn import functional
 from selfe_eval.records import COLORS
 from selfe_eval.runs.judge import ColorMode, JudgeOptions
 from selfe_eval.score.color_model import (
-    OPENAI,
     ColorModel,
     bundled_model,
     model_from_folder,
@@ -36,6 +35,7 @@ from selfe_eval.score.color_model import (
     official_model,
 )
 from selfe_eval.score.exact_float32 import exact_float32
+from selfe_eval.score.published_clip import OPENAI
 
 TEMPLATES = (
     "a photo of a {color} {name}",

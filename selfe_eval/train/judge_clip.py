@@ -27,7 +27,7 @@ from torch.nn import functional
 from selfe.training.loop import LoopEvent
 from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.records import COLORS, RELATIONS
-from selfe_eval.score.color_model import BUNDLED_FILE, BUNDLED_FORMAT
+from selfe_eval.score.clip_model import BUNDLED_FILE, BUNDLED_FORMAT
 from selfe_eval.score.colors import TEMPLATES
 from selfe_eval.score.geneval.crops import masked_crop
 from selfe_eval.score.judge_weights import write_weights

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,15 @@ from safetensors.torch import save_file
 from selfe_eval.errors import UsageError
 from selfe_eval.provenance import file_sha256
 from selfe_eval.resources import checkpoints_dir
+from selfe_eval.score.clip_model import known_file, uses_quick_gelu
 from selfe_eval.score.color_model import (
-    ARCHITECTURE,
     OWN_COLORS,
     bundled_model,
     model_from_file,
     model_from_folder,
     official_file,
-    refuse_unknown_origin,
-    uses_quick_gelu,
 )
+from selfe_eval.score.published_clip import VIT_L_14
 
 TINY = {
     "embed_dim": 8,
@@ -62,7 +62,7 @@ def _folder(path: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "expected"), [(ARCHITECTURE, True), ("ViT-L-14", False)])
+@pytest.mark.parametrize(("name", "expected"), [(VIT_L_14.architecture, True), ("ViT-L-14", False)])
 def test_the_activation_is_seen_in_the_built_network(name: str, expected: bool) -> None:  # noqa: FBT001
     """The name that GenEval's scorer asks for is built with plain GELU today; ours is not."""
     with torch.device("meta"):
@@ -122,7 +122,7 @@ def test_a_bare_file_of_unknown_origin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not hold the weights of ViT-L-14-quickgelu"):
         official_file(path)
     with pytest.raises(UsageError, match=r"not OpenAI's ViT-L-14\.pt.*open_clip_config\.json"):
-        refuse_unknown_origin(path, model_from_file(path, architecture=QUICK))
+        known_file(path, replace(VIT_L_14, architecture=QUICK))
 
 
 def test_a_file_sees_pictures_as_open_clip_would_show_them(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_copy_of_the_bundled_model_is_one_s_own(tmp_path: Path) -> None:
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     """open_clip would warn and go on with random weights; we stop."""
     (_folder(tmp_path / "clip") / "open_clip_model.safetensors").unlink()
-    with pytest.raises(UsageError, match=r"holds none\. A colour model without trained weights"):
+    with pytest.raises(UsageError, match=r"holds none\. A CLIP model without trained weights"):
         model_from_folder(tmp_path / "clip")
 
 
@@ -228,7 +228,7 @@ def test_without_network_the_clip_package_s_copy_is_taken(tmp_path: Path) -> Non
     kept = tmp_path / ".cache" / "clip" / "ViT-L-14.pt"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"not weights")
-    assert f"{kept} cannot be read as weights of a colour model" in _offline(tmp_path)
+    assert f"{kept} cannot be read as weights of a CLIP model" in _offline(tmp_path)
 
 
 def test_a_damaged_file_in_the_hub_s_cache_is_refused(tmp_path: Path) -> None:
