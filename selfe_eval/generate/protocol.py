@@ -15,8 +15,8 @@ class Generator(Protocol):
     name: str
     """As the leaderboard shows it."""
 
-    def nfe(self, num_steps: int) -> int:
-        """Network evaluations that one image takes at this step count."""
+    def nfe(self, num_steps: int) -> int | None:
+        """Network evaluations that one image takes at this step count; None where that is not known."""
         ...
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], num_steps: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from typing import Any
 from selfe_eval.errors import UsageError, unknown_name
 from selfe_eval.generate.checkpoints import find_checkpoint
 from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure, planned_experiment
-from selfe_eval.pipeline.geneval import CheckpointJob
+from selfe_eval.pipeline.jobs import CheckpointJob
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer

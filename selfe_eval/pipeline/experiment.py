@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from selfe_eval.errors import UntrustworthyError, UsageError
-from selfe_eval.pipeline.geneval import CheckpointJob, continue_run, refuse_incomplete
+from selfe_eval.pipeline.geneval import continue_run, refuse_incomplete
+from selfe_eval.pipeline.jobs import CheckpointJob
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.own_prompts import write_prompts
 from selfe_eval.pipeline.progress import Progress

@@ -24,6 +24,7 @@ from PIL import Image
 
 from selfe_eval import provenance
 from selfe_eval.errors import UntrustworthyError
+from selfe_eval.generate.contract import checked_images, stated_description, stated_nfe
 from selfe_eval.generate.protocol import Generator
 from selfe_eval.pipeline.plan import Batch, batches
 from selfe_eval.pipeline.progress import Progress
@@ -79,8 +80,8 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
             generator = load_generator()
             run = run.update(
                 status="started",
-                generator=generator.describe(),
-                nfe={steps: generator.nfe(steps) for steps in run.spec.steps},
+                generator=stated_description(generator),
+                nfe=_stated_nfes(generator, run.spec.steps),
                 attempts=(
                     *run.record.attempts,
                     provenance.attempt(stage="generate", processes=run.ranks.count),
@@ -122,6 +123,11 @@ def _write_metadata(run: Run, prompts: Mapping[int, Prompt]) -> None:
                 atomic_write(path, content)
 
 
+def _stated_nfes(generator: Generator, step_counts: Sequence[int]) -> dict[int, int]:
+    stated = {steps: stated_nfe(generator, steps) for steps in step_counts}
+    return {steps: count for steps, count in stated.items() if count is not None}
+
+
 def _warm_up_batch(share: Sequence[Batch]) -> Batch | None:
     """The first batch pays for caches and kernels; it is not timed where its step count has another one."""
     first = share[0]
@@ -134,14 +140,9 @@ def _draw(
     seeds = [image_seed(run.spec.seed, key.prompt_id, key.image_index) for key in batch.keys]
     texts = [prompts[key.prompt_id].text for key in batch.keys]
     start = time.perf_counter()
-    pixels = generator.generate(texts, seeds, batch.steps)
+    made = generator.generate(texts, seeds, batch.steps)
     seconds = round((time.perf_counter() - start) / len(batch.keys), 6) if is_timed else None
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[::3] != (len(batch.keys), 3):
-        raise UntrustworthyError(
-            f"The generator {generator.name} returned {pixels.dtype} of shape {pixels.shape} for "
-            f"{len(batch.keys)} prompts; expected uint8 images (batch, height, width, 3). Its adapter "
-            "is broken; nothing was kept."
-        )
+    pixels = checked_images(generator, made, len(batch.keys))
     drawn = []
     for key, seed, image in zip(batch.keys, seeds, pixels, strict=True):
         content = _png(image)

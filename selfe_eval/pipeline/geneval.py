@@ -1,17 +1,24 @@
-"""The main job: plan a run for a checkpoint, or open one, and take it through the stages that are left."""
+"""The main job: take a planned run through the stages that are left, with what its record names."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from selfe_eval.devices import resolve_device
 from selfe_eval.errors import UntrustworthyError, UsageError
-from selfe_eval.generate.checkpoints import CheckpointFolder, find_checkpoint, verify_checkpoint
+from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
+from selfe_eval.generate.models import ModelSource, load_model_generator, model_files
 from selfe_eval.generate.overrides import SamplerOverrides
+from selfe_eval.generate.peers import PeerSettings
 from selfe_eval.generate.protocol import Generator
 from selfe_eval.pipeline.found_images import NO_STEPS, FoundImages, find_images, record_images
 from selfe_eval.pipeline.generate import generate
+from selfe_eval.pipeline.jobs import CheckpointJob as CheckpointJob
+from selfe_eval.pipeline.jobs import FoundImagesJob as FoundImagesJob
+from selfe_eval.pipeline.jobs import Job as Job
+from selfe_eval.pipeline.jobs import ModelJob as ModelJob
 from selfe_eval.pipeline.own_prompts import read_prompts
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress
@@ -20,65 +27,7 @@ from selfe_eval.pipeline.summarise import num_unscored, summarise
 from selfe_eval.records import Suite
 from selfe_eval.report.summary import Summary
 from selfe_eval.runs.judge import JudgeOptions
-from selfe_eval.runs.run import Run, RunRecord
-from selfe_eval.runs.spec import RunSpec
-
-BATCH_SIZE = 64
-"""Images drawn together by default."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointJob:
-    """What a caller asks of a checkpoint."""
-
-    checkpoint: CheckpointFolder
-    """The model."""
-    suite: Suite
-    """The prompts."""
-    steps: tuple[int, ...]
-    """Step counts, ascending."""
-    images_per_prompt: int = 4
-    """Images of each prompt at each step count."""
-    limit: int | None = None
-    """At most so many prompts."""
-    seed: int = 0
-    """The run seed."""
-    overrides: SamplerOverrides = field(default_factory=SamplerOverrides)
-    """Changes to the checkpoint's sampler."""
-    detector: str = "openmoji"
-    """Registry name of the detector."""
-    judge: JudgeOptions = field(default_factory=JudgeOptions)
-    """The judge's files."""
-    device: str = "auto"
-    """Where to compute."""
-    batch_size: int = BATCH_SIZE
-    """Images drawn together."""
-
-    def record(self) -> RunRecord:
-        """The run that answers it."""
-        spec = RunSpec(
-            suite=self.suite.name,
-            suite_sha256=self.suite.sha256,
-            source="checkpoint",
-            model=self.checkpoint.name,
-            checkpoint_sha256=self.checkpoint.sha256,
-            steps=self.steps,
-            images_per_prompt=self.images_per_prompt,
-            limit=self.limit,
-            seed=self.seed,
-            **asdict(self.overrides),
-            detector=self.detector,
-            batch_size=self.batch_size,
-        )
-        prompt_ids = select_prompts(self.suite, self.limit)
-        return RunRecord(
-            spec=spec,
-            prompt_ids=prompt_ids,
-            partial=len(prompt_ids) < len(self.suite.prompts),
-            checkpoint=self.checkpoint.reference,
-            device=self.device,
-            judge=self.judge,
-        )
+from selfe_eval.runs.run import Run
 
 
 def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
@@ -108,7 +57,7 @@ def make_images(run: Run, suite: Suite, progress: Progress) -> Run:
     Raises:
         UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
     """
-    if run.spec.source != "images":
+    if run.spec.is_drawn:
         return generate(run, suite, lambda: load_run_generator(run), progress)
     found = found_again(run, suite)
     if run.ranks.is_first:
@@ -130,46 +79,6 @@ def found_again(run: Run, suite: Suite) -> FoundImages:
     if not run.record.partial:
         found.refuse_incomplete()
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundImagesJob:
-    """What a caller asks of images that somebody else made."""
-
-    found: FoundImages
-    """The images."""
-    suite: Suite
-    """The prompts they were made for."""
-    model: str
-    """Name of the model as the leaderboard shows it."""
-    detector: str = "openmoji"
-    """Registry name of the detector."""
-    judge: JudgeOptions = field(default_factory=JudgeOptions)
-    """The judge's files."""
-    device: str = "auto"
-    """Where to score."""
-
-    def record(self) -> RunRecord:
-        """The run that answers it; partial where images are missing."""
-        spec = RunSpec(
-            suite=self.suite.name,
-            suite_sha256=self.suite.sha256,
-            source="images",
-            model=self.model,
-            checkpoint_sha256={},
-            images_dir=str(self.found.folder),
-            steps=self.found.steps,
-            images_per_prompt=self.found.images_per_prompt,
-            detector=self.detector,
-            batch_size=BATCH_SIZE,
-        )
-        return RunRecord(
-            spec=spec,
-            prompt_ids=select_prompts(self.suite, None),
-            partial=self.found.num_missing > 0,
-            device=self.device,
-            judge=self.judge,
-        )
 
 
 def suite_of(run: Run) -> Suite:
@@ -197,27 +106,48 @@ def suite_of(run: Run) -> Suite:
 
 
 def load_run_generator(run: Run) -> Generator:
-    """The generator of a run, its weights checked against the run's spec.
+    """The generator of a run, its files checked against the run's spec.
 
     Raises:
-        UsageError: the checkpoint is gone, damaged, or another one than the run began with.
+        UsageError: the model is gone, damaged, or another one than the run began with, or it is code that nobody
+            named on the command line.
     """
     if run.record.checkpoint is None:
         raise UsageError(
             f"{run.folder} holds scores of images that somebody else made; there is nothing to generate. "
             "Score them again with `selfe-eval score --images`."
         )
+    overrides = SamplerOverrides(**{f.name: getattr(run.spec, f.name) for f in fields(SamplerOverrides)})
+    if run.spec.source == "model":
+        return _load_other_model(run, run.record.checkpoint, overrides)
     checkpoint = find_checkpoint(run.record.checkpoint)
     verify_checkpoint(checkpoint)
-    if checkpoint.sha256 != run.spec.checkpoint_sha256:
-        raise UsageError(
-            f"The checkpoint {run.record.checkpoint} has changed since {run.folder} was planned: expected "
-            f"{dict(run.spec.checkpoint_sha256)}, found {checkpoint.sha256}. Restore it, or start a new run."
-        )
-    overrides = SamplerOverrides(**{f.name: getattr(run.spec, f.name) for f in fields(SamplerOverrides)})
+    _refuse_changed(run, checkpoint.sha256)
     from selfe_eval.generate.selfe_checkpoint import load_selfe_generator
 
     return load_selfe_generator(checkpoint, overrides, resolve_device(run.record.device))
+
+
+def _load_other_model(run: Run, place: str, overrides: SamplerOverrides) -> Generator:
+    model = ModelSource(adapter=str(run.spec.adapter), place=place)
+    if model.is_code and model.place != run.named:
+        raise UsageError(
+            f"The images of {run.folder} are drawn by {model.place}, which is Python code and would run. Run folders "
+            "travel, so such code is run only where the command line names it: repeat the command that began the run, "
+            f"with --model {model.place}. It goes on where the run stopped."
+        )
+    settings = None if run.spec.settings is None else PeerSettings.from_json(run.spec.settings)
+    _refuse_changed(run, model_files(model, settings))
+    return load_model_generator(model, settings, overrides, resolve_device(run.record.device))
+
+
+def _refuse_changed(run: Run, found: Mapping[str, str]) -> None:
+    if found != run.spec.checkpoint_sha256:
+        kind = "checkpoint" if run.spec.source == "checkpoint" else "model"
+        raise UsageError(
+            f"The {kind} {run.record.checkpoint} has changed since {run.folder} was planned: expected "
+            f"{dict(run.spec.checkpoint_sha256)}, found {dict(found)}. Restore it, or start a new run."
+        )
 
 
 def load_run_scorer(run: Run, device: str | None = None) -> Scorer:

@@ -76,7 +76,7 @@ def planned_run(folder: Path, record: RunRecord) -> Iterator[Run]:
                 raise
             _absorb_shards(run)
         with _opened_by_all(folder, ranks) as run:
-            yield run
+            yield replace(run, named=record.spec.adapter)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from selfe_eval import provenance
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.checkpoints import CONFIG_FILE, CheckpointFolder
 from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure, planned_experiment
-from selfe_eval.pipeline.geneval import CheckpointJob
+from selfe_eval.pipeline.jobs import CheckpointJob
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer
 from selfe_eval.report.experiment import ExperimentReport

@@ -135,6 +135,8 @@ class Run:
     """What ``run.json`` said when it was last read or written by this process."""
     ranks: Ranks = ALONE
     """Which process of the job holds it; only the first one writes ``run.json``."""
+    named: str | None = None
+    """The adapter that the caller named; None where nobody but ``run.json`` does."""
 
     @property
     def spec(self) -> RunSpec:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.found_images import MISSING_SAMPLE, find_images, record_images
-from selfe_eval.pipeline.geneval import FoundImagesJob, found_again
+from selfe_eval.pipeline.geneval import found_again
+from selfe_eval.pipeline.jobs import FoundImagesJob
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.score import score
