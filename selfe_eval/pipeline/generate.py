@@ -36,7 +36,11 @@ from selfe_eval.runs.images import ImageRecord, read_images
 from selfe_eval.runs.journal import append_records
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.shards import gather
+from selfe_eval.score.detectors.protocol import RgbImages
 from selfe_eval.seeds import image_seed
+
+FirstLook = Callable[[RgbImages, Sequence[Prompt]], object]
+"""Sees the first image of a run and its prompt; raises where it cannot judge such images."""
 
 _PNG_LEVEL = 6
 
@@ -49,7 +53,13 @@ class _Drawn:
     content: bytes
 
 
-def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], progress: Progress) -> Run:
+def generate(
+    run: Run,
+    suite: Suite,
+    load_generator: Callable[[], Generator],
+    progress: Progress,
+    first_look: FirstLook | None = None,
+) -> Run:
     """Draw what is missing.
 
     Args:
@@ -57,12 +67,14 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
         suite: The run's suite.
         load_generator: Called only where something is missing.
         progress: Told about every batch.
+        first_look: Whoever will judge the images, so that images it does not take are refused at the first one.
 
     Returns:
         The run, with the generator's description in its record.
 
     Raises:
-        UntrustworthyError: an image comes out differently than its record says.
+        UntrustworthyError: an image comes out differently than its record says, or the generator breaks its protocol.
+        UsageError: ``first_look`` does not take such images.
         OSError: the disk is full or not writable; every whole batch is kept.
     """
     prompts = {prompt.prompt_id: prompt for prompt in suite.prompts}
@@ -89,7 +101,10 @@ def generate(run: Run, suite: Suite, load_generator: Callable[[], Generator], pr
             )
             warm_up = _warm_up_batch(share)
             for batch in share:
-                drawn = _draw(run, batch, prompts, generator, is_timed=batch is not warm_up)
+                pixels, seconds = _pixels(run, batch, prompts, generator)
+                if first_look is not None and not records and batch is share[0]:
+                    first_look(RgbImages(pixels=pixels[:1]), [prompts[batch.keys[0].prompt_id]])
+                drawn = _drawn(run, batch, pixels, seconds if batch is not warm_up else None)
                 _keep(run, drawn, records)
                 advance(len(batch.keys), f"{batch.steps} steps")
     return gather(run, run.images_file, read_images)
@@ -134,17 +149,25 @@ def _warm_up_batch(share: Sequence[Batch]) -> Batch | None:
     return first if sum(batch.steps == first.steps for batch in share) > 1 else None
 
 
-def _draw(
-    run: Run, batch: Batch, prompts: Mapping[int, Prompt], generator: Generator, *, is_timed: bool
-) -> list[_Drawn]:
-    seeds = [image_seed(run.spec.seed, key.prompt_id, key.image_index) for key in batch.keys]
+def _pixels(
+    run: Run, batch: Batch, prompts: Mapping[int, Prompt], generator: Generator
+) -> tuple[NDArray[np.uint8], float]:
+    """The images of a batch, and the seconds that each took."""
     texts = [prompts[key.prompt_id].text for key in batch.keys]
     start = time.perf_counter()
-    made = generator.generate(texts, seeds, batch.steps)
-    seconds = round((time.perf_counter() - start) / len(batch.keys), 6) if is_timed else None
-    pixels = checked_images(generator, made, len(batch.keys))
+    made = generator.generate(texts, _seeds(run, batch), batch.steps)
+    seconds = (time.perf_counter() - start) / len(batch.keys)
+    return checked_images(generator, made, len(batch.keys)), round(seconds, 6)
+
+
+def _seeds(run: Run, batch: Batch) -> list[int]:
+    return [image_seed(run.spec.seed, key.prompt_id, key.image_index) for key in batch.keys]
+
+
+def _drawn(run: Run, batch: Batch, pixels: NDArray[np.uint8], seconds: float | None) -> list[_Drawn]:
+    """The images of a batch, encoded, with their records."""
     drawn = []
-    for key, seed, image in zip(batch.keys, seeds, pixels, strict=True):
+    for key, seed, image in zip(batch.keys, _seeds(run, batch), pixels, strict=True):
         content = _png(image)
         record = ImageRecord(
             key=key,

@@ -14,7 +14,7 @@ from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.peers import PeerSettings
 from selfe_eval.generate.protocol import Generator
 from selfe_eval.pipeline.found_images import NO_STEPS, FoundImages, find_images, record_images
-from selfe_eval.pipeline.generate import generate
+from selfe_eval.pipeline.generate import FirstLook, generate
 from selfe_eval.pipeline.jobs import CheckpointJob as CheckpointJob
 from selfe_eval.pipeline.jobs import FoundImagesJob as FoundImagesJob
 from selfe_eval.pipeline.jobs import Job as Job
@@ -42,23 +42,25 @@ def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
         UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
     """
     suite = suite_of(run)
-    run = make_images(run, suite, progress)
+    run = make_images(run, suite, progress, scorer.score)
     return summarise(score(run, suite, scorer, progress), suite)[1]
 
 
-def make_images(run: Run, suite: Suite, progress: Progress) -> Run:
+def make_images(run: Run, suite: Suite, progress: Progress, first_look: FirstLook | None = None) -> Run:
     """The first stage: draw the images that are missing, or record those that somebody else made.
 
     Args:
         run: The run; the caller holds its lock.
         suite: The run's suite.
         progress: Told about every batch.
+        first_look: Whoever will judge the images; shown the first one that is drawn.
 
     Raises:
         UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
+        UsageError: ``first_look`` does not take such images.
     """
     if run.spec.is_drawn:
-        return generate(run, suite, lambda: load_run_generator(run), progress)
+        return generate(run, suite, lambda: load_run_generator(run), progress, first_look)
     found = found_again(run, suite)
     if run.ranks.is_first:
         record_images(run, found)
