@@ -1,18 +1,257 @@
-"""Which files of a diffusers folder are loaded, and what a folder must not hold. There is no torch here."""
+"""Which files of a diffusers folder are loaded, and what such a folder must not hold. There is no torch here.
+
+A pipeline is a folder with ``model_index.json``, which names the class of each part, and a subfolder for each part. Weights
+are safetensors, never pickles; classes are those of diffusers and transformers, never code that lies beside the weights.
+Of a hub name exactly the files that are loaded are fetched, into the hub's own cache; then it is read as a folder.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfe_eval.errors import UsageError
 from selfe_eval.generate.peers import PeerSettings
+from selfe_eval.provenance import file_sha256
+
+INDEX_FILE = "model_index.json"
+LIBRARIES = ("diffusers", "transformers")
+"""Where the classes of a pipeline's parts may come from."""
+LEFT_OUT = ("safety_checker",)
+"""Parts that are not loaded: a picture blacked out by a filter would count as a bad picture."""
+
+_WEIGHTLESS = (
+    "Tokenizer",
+    "TokenizerFast",
+    "TokenizersBackend",
+    "Processor",
+    "FeatureExtractor",
+    "Scheduler",
+)
+"""How the classes of parts without weights end."""
+_STEMS = ("diffusion_pytorch_model", "model")
+"""Of weight files, as diffusers and transformers write them."""
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Configurations, vocabularies and templates."""
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineFolder:
+    """A pipeline on disk that is safe to load."""
+
+    root: Path
+    """Holds ``model_index.json``."""
+    class_name: str
+    """The pipeline's class, as ``model_index.json`` has it; nobody has looked yet whether diffusers has it."""
+    parts: Mapping[str, tuple[str, str]]
+    """Part that is loaded -> its library and class."""
+    left_out: tuple[str, ...]
+    """Parts that the pipeline has and that are not loaded."""
+    replaced: Mapping[str, Path]
+    """Part -> folder that its weights come from instead."""
+    files: Mapping[str, Path]
+    """Name for the record -> path of every file that is loaded."""
 
 
 def diffusers_files(source: str, settings: PeerSettings | None = None) -> dict[str, str]:
     """Relative file name -> SHA-256 of every file that is loaded.
 
     Args:
-        source: A folder in the layout of diffusers, or a hub name, which is fetched into the hub's own cache.
+        source: A folder in the layout of diffusers, or a hub name.
         settings: Its variant, revision and replaced parts decide which files those are.
 
     Raises:
-        UsageError: nothing is there, a part is missing, weights are pickles, or loading it would run code of the folder.
+        UsageError: as `pipeline_folder` does.
     """
-    raise NotImplementedError
+    folder = pipeline_folder(source, settings or PeerSettings())
+    return {name: file_sha256(path) for name, path in sorted(folder.files.items())}
+
+
+def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
+    """Find a pipeline and look through it, without reading a weight.
+
+    Raises:
+        UsageError: nothing is there, a part is missing, weights are pickles, or loading it would run foreign code.
+    """
+    root = _local(source, settings.revision, [INDEX_FILE, "*/*.json"])
+    index = _read_index(root)
+    parts = dict(_parts(root / INDEX_FILE, index))
+    unknown = sorted(set(settings.parts) - set(parts))
+    if unknown:
+        raise UsageError(
+            f"The settings replace {', '.join(unknown)}, but {root / INDEX_FILE} has no such part: it has {', '.join(parts)}."
+        )
+    files: dict[str, Path] = {INDEX_FILE: root / INDEX_FILE}
+    replaced = {}
+    for part, (_, class_name) in parts.items():
+        place = settings.parts.get(part)
+        if place is None:
+            names = _part_files(source, root, part, class_name, settings)
+        else:
+            replaced[part] = _local(place, None, ["*.json"])
+            names = _part_files(place, replaced[part], "", class_name, settings)
+        files |= {f"{part}/{path.name}": path for path in names}
+    return PipelineFolder(
+        root=root,
+        class_name=index["_class_name"],
+        parts=parts,
+        left_out=tuple(name for name in LEFT_OUT if _is_part(index.get(name))),
+        replaced=replaced,
+        files=files,
+    )
+
+
+def _read_index(root: Path) -> dict[str, Any]:
+    path = root / INDEX_FILE
+    if not path.is_file():
+        raise UsageError(
+            f"{root} is no diffusers pipeline: expected {INDEX_FILE} and a subfolder for each part, as save_pretrained writes "
+            "them. A single file of weights does not say how to draw with it: convert it with diffusers first."
+        )
+    index = _read_json(path)
+    class_name = index.get("_class_name")
+    if not isinstance(class_name, str) or not class_name.isidentifier():
+        raise UsageError(
+            f"{path} names the pipeline {class_name!r}; expected the name of a pipeline class of diffusers. A pipeline whose "
+            "class is code in its own folder is not loaded: give it as --model module:attribute, with code of yours."
+        )
+    return index
+
+
+def _parts(path: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+    for name, entry in index.items():
+        if name.startswith("_") or name in LEFT_OUT or not _is_part(entry):
+            continue
+        library, class_name = entry
+        if library not in LIBRARIES or not isinstance(class_name, str) or not name.isidentifier():
+            raise UsageError(
+                f"{path} takes its part {name!r} from {library!r} ({class_name!r}); expected a class of "
+                f"{' or '.join(LIBRARIES)}. Anything else is code of the folder or of one pipeline, which is not loaded; "
+                "give such a model as --model module:attribute, with code of yours."
+            )
+        yield name, (library, class_name)
+
+
+def _is_part(entry: object) -> bool:
+    """``[library, class]``; a part that is left empty is ``[null, null]``, and options are no lists."""
+    return isinstance(entry, list) and len(entry) == 2 and entry != [None, None]
+
+
+def _part_files(
+    place: str, root: Path, subfolder: str, class_name: str, settings: PeerSettings
+) -> Sequence[Path]:
+    """The files of one part, all there; ``subfolder`` is empty where the part is the whole place."""
+    folder = root / subfolder
+    revision = settings.revision if subfolder else None
+    if class_name.endswith(_WEIGHTLESS):
+        weights: tuple[str, ...] = ()
+    else:
+        weights = _weight_names(folder, settings.variant)
+    prefix = f"{subfolder}/" if subfolder else ""
+    if not _is_directory(place):
+        _local(place, revision, [prefix + name for name in (*weights, *_SMALL_FILES)])
+    if not folder.is_dir():
+        raise UsageError(
+            f"{root} lacks the folder {subfolder}, a {class_name}. Copy the whole pipeline again."
+        )
+    _refuse_foreign_code(folder)
+    _require(folder, class_name, weights)
+    small = {path for pattern in _SMALL_FILES for path in folder.glob(pattern) if ".index." not in path.name}
+    return sorted({*small, *(folder / name for name in weights)})
+
+
+def _require(folder: Path, class_name: str, weights: Sequence[str]) -> None:
+    missing = [name for name in weights if not (folder / name).is_file()]
+    if not missing:
+        return
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    advice = (
+        f"There is {', '.join(pickles)}, but pickles can run code and are not read: convert them, loading the part on a machine "
+        "you can afford to lose and saving it with save_pretrained(safe_serialization=True)."
+        if pickles
+        else "Copy the whole pipeline again, or name the variant that its files have."
+    )
+    raise UsageError(f"{folder}, a {class_name}, lacks {', '.join(missing)}. {advice}")
+
+
+def _weight_names(folder: Path, variant: str | None) -> tuple[str, ...]:
+    """Index and shards where there is an index, else the one file; of the variant where the part has it."""
+    stem = _STEMS[0] if _is_diffusers(folder) else _STEMS[1]
+    for infix in ([f".{variant}"] if variant else []) + [""]:
+        index = folder / f"{stem}.safetensors.index{infix}.json"
+        if index.is_file():
+            return (index.name, *_shards(index))
+        whole = f"{stem}{infix}.safetensors"
+        if (folder / whole).is_file() or not infix:
+            return (whole,)
+    raise AssertionError("the unnamed variant always has a name")
+
+
+def _is_diffusers(folder: Path) -> bool:
+    """Whether diffusers wrote the part: its configurations name a class, those of transformers a type of model."""
+    path = folder / "config.json"
+    return path.is_file() and "_class_name" in _read_json(path)
+
+
+def _shards(index: Path) -> list[str]:
+    shards = _read_json(index).get("weight_map")
+    names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+    if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+        raise UsageError(
+            f"{index} should map weights to .safetensors files beside it, found {names}. Copy it again."
+        )
+    return names
+
+
+def _refuse_foreign_code(folder: Path) -> None:
+    for path in sorted(folder.glob("*config.json")):
+        if "auto_map" in _read_json(path):
+            raise UsageError(
+                f"{path} asks to run code of its folder (auto_map). Such a part is not loaded: use a pipeline made of classes "
+                "of diffusers and transformers, or give the model as --model module:attribute, with code of yours."
+            )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read: expected a JSON object, but {error}. Copy it again."
+        ) from error
+    if not isinstance(document, dict):
+        raise UsageError(
+            f"{path} should hold a JSON object, found a {type(document).__name__}. Copy it again."
+        )
+    return document
+
+
+def _is_directory(place: str) -> bool:
+    return Path(place).expanduser().is_dir()
+
+
+def _local(place: str, revision: str | None, patterns: list[str]) -> Path:
+    """The place as a folder; of a hub name, the files that match the patterns are there or cannot be had."""
+    if _is_directory(place):
+        return Path(place).expanduser().resolve()
+    if not _HUB_NAME.fullmatch(place):
+        raise UsageError(
+            f"No diffusers pipeline at {place!r}: expected a folder with {INDEX_FILE}, or a hub name as OWNER/NAME."
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, RevisionResolutionError
+
+    try:
+        return Path(snapshot_download(place, revision=revision, allow_patterns=patterns))
+    except (OSError, ValueError, EntryNotFoundError, RevisionResolutionError) as error:
+        raise UsageError(
+            f"{place!r} is no folder here, and the hub did not give it: {type(error).__name__}, "
+            f"{str(error).splitlines()[0]}. On a machine with network (and access to it), run `hf download {place}` once, or "
+            "copy it and give its path."
+        ) from error

@@ -1,0 +1,136 @@
+"""Load a diffusers pipeline that has been looked through: safetensors only, no code of the folder, no network."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from selfe_eval.errors import UsageError
+from selfe_eval.generate.diffusers_files import INDEX_FILE, PipelineFolder
+from selfe_eval.generate.peers import PeerScheduler, PeerSettings
+
+_HAS_ACCELERATE = find_spec("accelerate") is not None
+"""Without it there is but one way to load, and the libraries say so at length where they are not told."""
+_NEEDED = ("prompt", "num_inference_steps", "generator", "output_type", "height", "width")
+"""Arguments of every text-to-image pipeline."""
+_FOREIGN = ("image", "mask_image", "control_image", "video", "num_frames", "class_labels")
+"""Arguments of pipelines that start from something else than a text, or draw something else than an image."""
+
+
+def load_pipeline(folder: PipelineFolder, settings: PeerSettings, device: str) -> Any:
+    """Load a pipeline onto a device, without a safety checker or a watermark.
+
+    Raises:
+        UsageError: it is no text-to-image pipeline of diffusers, or its files do not fit together.
+    """
+    kind = _pipeline_class(folder)
+    options = {name: value for name, value in _PLAIN.items() if name in inspect.signature(kind).parameters}
+    with _quiet():
+        try:
+            for part in folder.replaced:
+                options[part] = _replacement(folder, part, settings)
+            pipeline = kind.from_pretrained(
+                folder.root,
+                torch_dtype=getattr(torch, settings.dtype),
+                variant=_variant_there(folder, settings),
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                low_cpu_mem_usage=_HAS_ACCELERATE,
+                **options,
+            )
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f"{folder.root} cannot be loaded as a {folder.class_name}: {type(error).__name__}: {error} Copy the whole "
+                f"pipeline again, or use the versions of diffusers (here {diffusers.__version__}) and transformers (here "
+                f"{transformers.__version__}) that wrote it."
+            ) from error
+    if settings.scheduler:
+        pipeline.scheduler = _scheduler(pipeline.scheduler, settings.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+_PLAIN: dict[str, Any] = {
+    "safety_checker": None,
+    "requires_safety_checker": False,
+    "add_watermarker": False,
+}
+"""What would change pictures after they are drawn is switched off, whatever is installed."""
+
+
+def _pipeline_class(folder: PipelineFolder) -> Any:
+    kind = getattr(diffusers, folder.class_name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, diffusers.DiffusionPipeline)):
+        raise UsageError(
+            f"{folder.root / INDEX_FILE} names the pipeline {folder.class_name}, which diffusers {diffusers.__version__} does "
+            "not have. Upgrade diffusers; a pipeline of your own is given as --model module:attribute."
+        )
+    takes = inspect.signature(kind.__call__).parameters
+    missing = [name for name in _NEEDED if name not in takes]
+    foreign = [name for name in _FOREIGN if name in takes]
+    if missing or foreign:
+        what = f"takes {', '.join(foreign)}" if foreign else f"takes no {', '.join(missing)}"
+        raise UsageError(
+            f"{folder.root} is a {folder.class_name}, which {what}: it does not draw an image from a text alone. Give a "
+            "text-to-image pipeline, or wrap this one as --model module:attribute."
+        )
+    return kind
+
+
+def _replacement(folder: PipelineFolder, part: str, settings: PeerSettings) -> Any:
+    library, class_name = folder.parts[part]
+    kind = getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name)
+    return kind.from_pretrained(
+        folder.replaced[part],
+        torch_dtype=getattr(torch, settings.dtype),
+        variant=_variant_there(folder, settings, part),
+        use_safetensors=True,
+        local_files_only=True,
+        low_cpu_mem_usage=_HAS_ACCELERATE,
+    )
+
+
+def _variant_there(folder: PipelineFolder, settings: PeerSettings, part: str = "") -> str | None:
+    """The variant, where the part (or any part) has files of it: a part without takes the unnamed ones."""
+    there = settings.variant and any(
+        name.startswith(part) and f".{settings.variant}." in name.replace("-", ".") for name in folder.files
+    )
+    return settings.variant if there else None
+
+
+def _scheduler(own: Any, chosen: PeerScheduler) -> Any:
+    kind: Any = getattr(diffusers, chosen.name, None)
+    is_scheduler = inspect.isclass(kind) and issubclass(kind, diffusers.SchedulerMixin)
+    if not is_scheduler:
+        raise UsageError(
+            f"No scheduler {chosen.name!r} in diffusers {diffusers.__version__}: expected a class name such as LCMScheduler."
+        )
+    return kind.from_config(own.config, **chosen.options)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' own progress bars, for the caller shows its own, and one warning that names no fault of ours."""
+    switches = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
+    for log in switches:
+        log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", ".*torch_dtype.*", FutureWarning
+            )  # older versions know no `dtype`
+            yield
+    finally:
+        for log in switches:
+            log.enable_progress_bar()
