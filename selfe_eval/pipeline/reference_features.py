@@ -71,8 +71,6 @@ def reference_features(
     reference: ReferenceImages | ReferenceWorld,
     extractor: Extractor,
     progress: Progress,
-    *,
-    cache: Path | None = None,
 ) -> ReferenceFeatures:
     """The features of a reference, from the run or the cache that has them, else computed and kept.
 
@@ -80,7 +78,6 @@ def reference_features(
         reference: Images.
         extractor: What makes the features.
         progress: Told about every batch of images.
-        cache: A folder that takes them; by default the user's.
 
     Raises:
         UntrustworthyError: an image cannot be decoded or has changed since it was read, or a feature is not finite.
@@ -88,7 +85,7 @@ def reference_features(
     if isinstance(reference, ReferenceImages) and reference.run is not None:
         with contextlib.suppress(UntrustworthyError):  # a run that lacks these features, or some of them
             return ReferenceFeatures(rows=features_at(reference.run.run, extractor, reference.run.steps)[1])
-    cache = cache or cache_folder()
+    cache = cache_folder()
     try:
         if cache is None:
             raise OSError("this user has no home folder")  # noqa: TRY301 - as good as one that cannot be written
@@ -145,7 +142,7 @@ def _parts(reference: ReferenceImages | ReferenceWorld) -> list[slice]:
     if isinstance(reference, ReferenceWorld):
         total, size = reference.num_images, len(reference.prompts)
     else:
-        total, size = len(reference.paths), BLOCK
+        total, size = reference.num_images, BLOCK
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 

@@ -69,10 +69,15 @@ class ReferenceImages:
         """Of the set of images: what identifies it."""
         return provenance.json_sha256({"images": list(self.image_sha256)})
 
+    @property
+    def num_images(self) -> int:
+        """N."""
+        return len(self.paths)
+
     def record(self) -> dict[str, object]:
         """What decides a number, for its protocol."""
         size = "{}x{}".format(*self.sizes[0]) if len(self.sizes) == 1 else "mixed"
-        return {"sha256": self.sha256, "n": len(self.paths), "size": size}
+        return {"sha256": self.sha256, "n": self.num_images, "size": size}
 
 
 def folder_images(folder: Path, progress: Progress) -> ReferenceImages:

@@ -37,6 +37,11 @@ class ReferenceStatistics:
     """(d, d), symmetric."""
 
     @property
+    def num_images(self) -> None:
+        """N, which nobody knows."""
+        return
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of a number must know, in sentences."""
         note = (
@@ -47,7 +52,7 @@ class ReferenceStatistics:
 
     def record(self) -> dict[str, object]:
         """What decides a number, for its protocol."""
-        return {"sha256": self.sha256, "n": None, "size": None}
+        return {"sha256": self.sha256, "n": self.num_images, "size": None}
 
 
 def read_statistics(path: Path) -> ReferenceStatistics:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from selfe_eval.errors import UsageError
 from selfe_eval.metrics import Measured
+from selfe_eval.pipeline.comparing import FRECHET
 from selfe_eval.pipeline.progress import Progress, Silence
 from selfe_eval.pipeline.reference_images import ReferenceImages, folder_images, run_at, run_images
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics, read_statistics
@@ -23,10 +24,8 @@ from selfe_eval.pipeline.reference_world import ReferenceWorld, world_of
 from selfe_eval.records import Suite
 
 Reference = ReferenceImages | ReferenceStatistics | ReferenceWorld
-"""Each has a ``title`` for sentences, ``notes`` for whoever reads a number, and a ``record()`` for its protocol."""
-
-FRECHET = frozenset({"fid", "clean-fid", "fd-dinov2"})
-"""Metrics to which mean and covariance are enough."""
+"""Each has a ``title`` for sentences, ``num_images`` where it is known, ``notes`` for whoever reads a number, and a
+``record()`` for its protocol."""
 
 _OWN_WORLD = "openmoji"
 _STATISTICS = ".npz"
@@ -82,5 +81,5 @@ def refuse_unusable(reference: Reference, wanted: Sequence[Measured]) -> None:
     if isinstance(reference, ReferenceStatistics) and needing:
         raise UsageError(
             f"{', '.join(needing)} cannot be computed against {reference.title}: mean and covariance are enough for "
-            f"{', '.join(sorted(FRECHET))} alone. Give the folder of images with --reference, or leave these out."
+            f"{', '.join(FRECHET)} alone. Give the folder of images with --reference, or leave these out."
         )
