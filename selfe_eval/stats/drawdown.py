@@ -15,6 +15,9 @@ So "monotone" means: never worse by more than delta, and better at the end. Stri
 neighbours cannot be certified with any number of images of 553 prompts, and "the printed numbers are
 sorted" fails most truly increasing curves. Two guards keep degenerate data from looking certain: no se_ij
 is taken below half an image, 1 / (2 N), and a task with fewer than 30 prompts gives no verdict.
+
+Numbers that are no means of images (distances, with the covariance of a jackknife) have no half image: there
+no se_ij is taken below a billionth of the largest value, which is rounding, and fewer than 10 groups give no verdict.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from selfe_eval.stats.panel import Moments, Panel, macro_moments
+from selfe_eval.stats.panel import Panel, macro_moments
 
 ALPHA = 0.05
 """Error rate of each of the bounds L, U and G."""
@@ -39,6 +42,12 @@ DELTA = 0.02
 
 MIN_CLUSTERS = 30
 """Fewest prompts a task may have: below, the normal approximation is not to be trusted."""
+
+MIN_GROUPS = 10
+"""Fewest groups of a jackknife: with fewer, its covariance is itself uncertain by half."""
+
+ROUNDING = 1e-9
+"""Least standard error of a number that is no mean of images, as a share of the largest value."""
 
 NUM_DRAWS = 20_000
 """Monte-Carlo draws for q; its own error is then about 0.01."""
@@ -73,7 +82,12 @@ class MonotonicityVerdict:
 
 
 def drawdown_verdict(
-    panel: Panel, steps: Sequence[int], *, delta: float = DELTA, higher_is_better: bool = True
+    panel: Panel,
+    steps: Sequence[int],
+    *,
+    delta: float = DELTA,
+    higher_is_better: bool = True,
+    full_mark: float = 1.0,
 ) -> MonotonicityVerdict:
     """The verdict on the curve of macro averages over step counts.
 
@@ -82,6 +96,8 @@ def drawdown_verdict(
         steps: (K,) step counts, strictly increasing.
         delta: The drop that "monotone" rules out, in units of the score.
         higher_is_better: False reverses the direction (distances).
+        full_mark: What an image can score at most: 1 for shares, 100 for points. Half of it, over the number of
+            images, is the least standard error.
 
     Raises:
         ValueError: ``steps`` does not fit the panel or does not increase.
@@ -92,22 +108,70 @@ def drawdown_verdict(
     >>> drawdown_verdict(panel_from_means(means, ("a",) * 60, 4), [1, 50]).outcome
     'monotone'
     """
-    if len(steps) != panel.sums.shape[1] or any(b <= a for a, b in pairwise(steps)):
-        raise ValueError(f"steps must increase and fit {panel.sums.shape[1]} columns, found {list(steps)}.")
+    _check_steps(steps, panel.sums.shape[1])
     moments = macro_moments(panel)
     if moments is None or moments.covariance is None or len(steps) < 2:
-        return MonotonicityVerdict(
-            outcome="inconclusive",
-            delta=delta,
-            drawdown=None,
-            drawdown_lower=None,
-            drawdown_upper=None,
-            gain_lower=None,
-            worst_pair=None,
-            reason="too_small",
-        )
-    bounds = _bounds(moments, int(panel.counts.sum(axis=0).min()), sign=1.0 if higher_is_better else -1.0)
-    outcome, reason = _decide(bounds, moments.smallest_stratum, delta)
+        return _no_verdict(delta)
+    floor = full_mark / (2 * int(panel.counts.sum(axis=0).min()))
+    sign = 1.0 if higher_is_better else -1.0
+    bounds = _bounds(moments.values, moments.covariance, floor=floor, sign=sign)
+    return _verdict(bounds, steps, delta=delta, enough=moments.smallest_stratum >= MIN_CLUSTERS)
+
+
+def curve_verdict(
+    values: NDArray[np.float64],
+    covariance: NDArray[np.float64] | None,
+    steps: Sequence[int],
+    *,
+    delta: float,
+    num_groups: int,
+    higher_is_better: bool,
+) -> MonotonicityVerdict:
+    """The verdict on a curve of numbers that are no means of images, from their covariance.
+
+    Args:
+        values: (K,) the number at each step count.
+        covariance: (K, K) of ``values``, as a jackknife gives it; None where it is unknown.
+        steps: (K,) step counts, strictly increasing.
+        delta: The drop that "monotone" rules out, in units of the values.
+        num_groups: Groups that the covariance rests on.
+        higher_is_better: False for distances.
+
+    Raises:
+        ValueError: ``steps`` does not fit the values or does not increase.
+
+    >>> curve_verdict(np.array([9.0, 3.0]), np.eye(2), [1, 50], delta=0.5, num_groups=50, higher_is_better=False).outcome
+    'monotone'
+    """
+    _check_steps(steps, len(values))
+    if covariance is None or len(steps) < 2:
+        return _no_verdict(delta)
+    floor = ROUNDING * (float(np.abs(values).max()) or 1.0)
+    sign = 1.0 if higher_is_better else -1.0
+    bounds = _bounds(values, covariance, floor=floor, sign=sign, negligible=floor)
+    return _verdict(bounds, steps, delta=delta, enough=num_groups >= MIN_GROUPS)
+
+
+def _check_steps(steps: Sequence[int], num_columns: int) -> None:
+    if len(steps) != num_columns or any(b <= a for a, b in pairwise(steps)):
+        raise ValueError(f"steps must increase and fit {num_columns} columns, found {list(steps)}.")
+
+
+def _no_verdict(delta: float) -> MonotonicityVerdict:
+    return MonotonicityVerdict(
+        outcome="inconclusive",
+        delta=delta,
+        drawdown=None,
+        drawdown_lower=None,
+        drawdown_upper=None,
+        gain_lower=None,
+        worst_pair=None,
+        reason="too_small",
+    )
+
+
+def _verdict(bounds: _Bounds, steps: Sequence[int], *, delta: float, enough: bool) -> MonotonicityVerdict:
+    outcome, reason = _decide(bounds, delta, enough=enough)
     first, second = bounds.lower_pair if outcome == "violated" else bounds.upper_pair
     return MonotonicityVerdict(
         outcome=outcome,
@@ -131,18 +195,23 @@ class _Bounds:
     upper_pair: tuple[int, int]
 
 
-def _bounds(moments: Moments, num_images: int, *, sign: float) -> _Bounds:
-    """L, U, G of the module's docstring; ``sign`` is -1 where lower is better."""
-    covariance = moments.covariance
-    assert covariance is not None
-    pairs = list(combinations(range(len(moments.values)), 2))
-    contrasts = _contrasts(len(moments.values))
-    drops = -sign * (contrasts @ moments.values)
+def _bounds(
+    values: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    *,
+    floor: float,
+    sign: float,
+    negligible: float = 1e-9,
+) -> _Bounds:
+    """L, U, G of the module's docstring; ``sign`` is -1 where lower is better, no error is below ``floor``."""
+    pairs = list(combinations(range(len(values)), 2))
+    contrasts = _contrasts(len(values))
+    drops = -sign * (contrasts @ values)
     raw_errors = np.sqrt(np.maximum(np.einsum("pk,kl,pl->p", contrasts, covariance, contrasts), 0.0))
-    errors = np.maximum(raw_errors, 1 / (2 * num_images))
-    low = drops - _simultaneous_quantile(covariance, raw_errors) * errors
+    errors = np.maximum(raw_errors, floor)
+    low = drops - _simultaneous_quantile(covariance, raw_errors, negligible) * errors
     high = drops + _one_sided_quantile() * errors
-    ends = pairs.index((0, len(moments.values) - 1))
+    ends = pairs.index((0, len(values) - 1))
     return _Bounds(
         observed=max(0.0, float(drops.max())),
         lower=max(0.0, float(low.max())),
@@ -153,8 +222,8 @@ def _bounds(moments: Moments, num_images: int, *, sign: float) -> _Bounds:
     )
 
 
-def _decide(bounds: _Bounds, smallest_stratum: int, delta: float) -> tuple[Outcome, Reason]:
-    if smallest_stratum < MIN_CLUSTERS:
+def _decide(bounds: _Bounds, delta: float, *, enough: bool) -> tuple[Outcome, Reason]:
+    if not enough:
         return "inconclusive", "too_small"
     if bounds.lower > 0:
         return "violated", ""
@@ -165,7 +234,9 @@ def _decide(bounds: _Bounds, smallest_stratum: int, delta: float) -> tuple[Outco
     return "monotone", ""
 
 
-def _simultaneous_quantile(covariance: NDArray[np.float64], raw_errors: NDArray[np.float64]) -> float:
+def _simultaneous_quantile(
+    covariance: NDArray[np.float64], raw_errors: NDArray[np.float64], negligible: float = 1e-9
+) -> float:
     """Q, the (1 - ALPHA) quantile of max over pairs of Z_ij.
 
     A pair without any observed variance has no estimated correlation with the others; it gets a normal
@@ -173,7 +244,7 @@ def _simultaneous_quantile(covariance: NDArray[np.float64], raw_errors: NDArray[
     """
     num_columns, num_pairs = len(covariance), len(raw_errors)
     normals = _standard_normals(num_columns + num_pairs)
-    known = raw_errors > 1e-9
+    known = raw_errors > negligible
     contrasts = _contrasts(num_columns)[known] / raw_errors[known, None]
     z = normals[:, num_columns:].copy()
     z[:, known] = normals[:, :num_columns] @ (contrasts @ _square_root(covariance)).T

@@ -20,14 +20,15 @@ Z_TWO_SIDED = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A mean score in [0, 1] with what it rests on."""
+    """A mean score, in [0, 1] unless said otherwise, with what it rests on."""
 
     value: float | None
     """The official average, or None where a planned task has no scored image."""
     se: float | None
     """Cluster-robust standard error; None where a task has fewer than two prompts."""
     ci: tuple[float, float] | None
-    """95 % interval within [0, 1]; (0, 1) where the standard error is unknown, None where the value is."""
+    """95 % interval within what is possible, [0, 1] for shares; all of it where the standard error is unknown; None
+    where the value is unknown, and where all that is possible has no end."""
     n: int
     """Number of scored images."""
     n_unscored: int
@@ -36,14 +37,16 @@ class Estimate:
     """Number of prompts with a scored image."""
 
 
-def macro_estimate(panel: Panel) -> Estimate:
-    """The macro average of a panel with one column.
+def macro_estimate(panel: Panel, *, within: tuple[float, float] = (0.0, 1.0)) -> Estimate:
+    """The macro average of a panel with one column; with one task it is the mean over images.
 
-    The interval is value +- 1.96 se, clipped to [0, 1]. Where all prompts agree the standard error is 0
-    and says nothing about the next prompt, so the interval is Wilson's (1927) with the prompts as trials.
+    The interval is value +- 1.96 se, clipped to what is possible. Where all prompts agree the standard error is 0
+    and says nothing about the next prompt, so the interval is Wilson's (1927) with the prompts as trials: of all
+    values between two ends those at the ends vary most. Values without ends get the normal interval there too.
 
     Args:
-        panel: Scores in [0, 1], K = 1.
+        panel: Scores, K = 1.
+        within: The lowest and the highest possible score: (0, 1) for shares, (0, 100) for points.
 
     >>> import numpy as np
     >>> from selfe_eval.stats.panel import panel_from_means
@@ -58,7 +61,7 @@ def macro_estimate(panel: Panel) -> Estimate:
         return Estimate(value=None, se=None, ci=None, n=n, n_unscored=planned - n, n_clusters=n_clusters)
     value = float(moments.values[0])
     se = None if moments.covariance is None else math.sqrt(moments.covariance[0, 0])
-    ci = _interval(value, se, n_clusters)
+    ci = _interval(value, se, n_clusters, within)
     return Estimate(value=value, se=se, ci=ci, n=n, n_unscored=planned - n, n_clusters=n_clusters)
 
 
@@ -67,12 +70,37 @@ def task_estimates(panel: Panel) -> dict[str, Estimate]:
     return {name: macro_estimate(panel.task(name)) for name in panel.strata}
 
 
-def _interval(value: float, se: float | None, n_clusters: int) -> tuple[float, float]:
+def _interval(
+    value: float, se: float | None, n_clusters: int, within: tuple[float, float]
+) -> tuple[float, float] | None:
+    lowest, highest = within
+    if se is not None and se < 1e-9 and math.isfinite(highest - lowest):
+        low, high = wilson_interval((value - lowest) / (highest - lowest), n_clusters)
+        return lowest + low * (highest - lowest), lowest + high * (highest - lowest)
+    return normal_interval(value, se, within)
+
+
+def normal_interval(
+    value: float, se: float | None, within: tuple[float, float]
+) -> tuple[float, float] | None:
+    """Value +- 1.96 se, clipped to what is possible; never without the value itself.
+
+    Args:
+        value: The estimate.
+        se: Its standard error, or None where it is unknown: then all that is possible, if that has two ends.
+        within: The lowest and the highest possible value; infinite where there is no end.
+
+    >>> normal_interval(0.5, 0.5, (0.0, 0.6))
+    (0.0, 0.6)
+    >>> normal_interval(0.5, None, (0.0, 1.0)), normal_interval(0.5, None, (0.0, math.inf))
+    ((0.0, 1.0), None)
+    """
+    lowest, highest = within
     if se is None:
-        return 0.0, 1.0
-    if se < 1e-9:
-        return wilson_interval(value, n_clusters)
-    return max(0.0, value - Z_TWO_SIDED * se), min(1.0, value + Z_TWO_SIDED * se)
+        return within if math.isfinite(highest - lowest) else None
+    return max(min(value, lowest), value - Z_TWO_SIDED * se), min(
+        max(value, highest), value + Z_TWO_SIDED * se
+    )
 
 
 def wilson_interval(proportion: float, trials: int) -> tuple[float, float]:

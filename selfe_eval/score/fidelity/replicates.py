@@ -23,7 +23,8 @@ class Replicated:
     value: float
     """Of all images."""
     without: NDArray[np.float64]
-    """(G,) the same without each group."""
+    """(G,) the same without each group; a group without images leaves the value. Empty where leaving out some group
+    leaves too few images for a number."""
 
 
 def prompt_groups(prompt_ids: Sequence[int], tasks: Sequence[str]) -> dict[int, int]:
@@ -42,3 +43,23 @@ def prompt_groups(prompt_ids: Sequence[int], tasks: Sequence[str]) -> dict[int, 
     num_groups = min(NUM_GROUPS, len(prompt_ids))
     order = sorted(zip(tasks, prompt_ids, strict=True))
     return {prompt_id: place % num_groups for place, (_, prompt_id) in enumerate(order)}
+
+
+def num_replicates(groups: NDArray[np.int64], least: int, num_groups: int | None = None) -> int:
+    """G, or 0 where leaving out some group leaves too few images.
+
+    Args:
+        groups: (N,) the group of each image, from 0.
+        least: Fewest images that give a number.
+        num_groups: G; by default the last group that has an image.
+
+    Raises:
+        ValueError: all images together are too few.
+
+    >>> num_replicates(np.array([0, 1, 1]), 2), num_replicates(np.array([0, 0, 1, 1]), 2)
+    (0, 2)
+    """
+    if len(groups) < least:
+        raise ValueError(f"The number needs {least} images at least, found {len(groups)}.")
+    sizes = np.bincount(groups, minlength=num_groups or 0)
+    return len(sizes) if len(groups) - sizes.max() >= least else 0
