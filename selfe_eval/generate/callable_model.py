@@ -62,7 +62,10 @@ def module_files(target: str) -> dict[str, str]:
     with_parents, _, _ = name.rpartition(".")
     if with_parents:
         _imported(with_parents, target)
-    found = importlib.util.find_spec(name)
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError) as error:  # its parent is no package; or it is the program itself
+        raise _no_module(name, target) from error
     if found is None:
         raise _no_module(name, target)
     if found.origin is None or Path(found.origin).suffix != ".py":

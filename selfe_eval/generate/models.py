@@ -11,18 +11,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from selfe_eval.errors import UsageError, unknown_name
-from selfe_eval.generate import peers
 from selfe_eval.generate.callable_model import load_module_generator, module_files
 from selfe_eval.generate.checkpoints import bundled_checkpoints
 from selfe_eval.generate.diffusers_files import diffusers_files
 from selfe_eval.generate.overrides import SamplerOverrides
-from selfe_eval.generate.peers import PeerSettings
+from selfe_eval.generate.peers import PRESETS, PeerSettings
 from selfe_eval.generate.protocol import Generator
-
-PRESETS: Any = getattr(peers, "PRESETS", {})
 
 DIFFUSERS = "diffusers"
 """The adapter of pipelines without a preset."""
