@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from selfe_eval.report.entry import Entry
     from selfe_eval.report.published import PublishedRow
-    from selfe_eval.report.summary import Summary
+    from selfe_eval.report.published_ablations import PublishedAblation
+
+    Rows = tuple[PublishedRow, ...]
+    Ablations = tuple[PublishedAblation, ...]
 
 
 class Format(Enum):
@@ -39,41 +43,69 @@ def leaderboard(
 ) -> None:
     """Show the scores of runs with intervals and verdicts, and below a rule what papers print.
 
-    Of a single run, also what it says beyond its mean: prompts right, faults, other thresholds, near ties.
+    Metrics beside GenEval follow in tables of their own, one for each metric and protocol. Of a single run, also what
+    it says beyond its mean: prompts right, faults, other thresholds, near ties.
 
     Examples:
       selfe-eval leaderboard results/runs/*
       selfe-eval leaderboard results/runs/* --format md > LEADERBOARD.md
     """
     from selfe_eval.report.published import published_rows
-    from selfe_eval.report.summary_file import read_summary
+    from selfe_eval.report.published_ablations import published_ablations
 
-    entries = [(str(run), read_summary(run, allow_partial=allow_partial)) for run in runs]
-    rows = published_rows() if published else ()
+    entries = [_entry(run, allow_partial=allow_partial) for run in runs]
+    beside = published and any(entry.summary for entry in entries)
+    rows = published_rows() if beside else ()
+    ablations = published_ablations() if beside else ()
     chosen = Format.JSON if as_json else output_format
     if chosen is Format.RICH:
-        from rich.console import Console
-
-        from selfe_eval.report.details import print_details
-        from selfe_eval.report.leaderboard import print_leaderboard
-
-        console = Console()
-        print_leaderboard([summary for _, summary in entries], rows, console)
-        if len(entries) == 1:
-            print_details(entries[0][1], console)
+        _print(entries, rows, ablations)
     else:
-        typer.echo(_text(chosen, entries, rows), nl=False)
+        typer.echo(_text(chosen, entries, rows, ablations), nl=False)
 
 
-def _text(chosen: Format, entries: list[tuple[str, Summary]], rows: tuple[PublishedRow, ...]) -> str:
+def _entry(run: Path, *, allow_partial: bool) -> Entry:
+    """What there is of a run; GenEval's numbers may be missing where there are others."""
+    from selfe_eval.report.entry import Entry
+    from selfe_eval.report.measures_file import read_measures
+    from selfe_eval.report.summary_file import read_summary
+    from selfe_eval.runs import layout
+
+    measures = read_measures(run, allow_partial=allow_partial)
+    if measures and not (run / layout.SUMMARY_FILE).exists():
+        return Entry(run=str(run), measures=measures)
+    return Entry(run=str(run), summary=read_summary(run, allow_partial=allow_partial), measures=measures)
+
+
+def _print(entries: list[Entry], rows: Rows, ablations: Ablations) -> None:
+    from rich.console import Console
+
+    from selfe_eval.report.details import print_details
+    from selfe_eval.report.experiment import print_report
+    from selfe_eval.report.leaderboard import print_leaderboard
+    from selfe_eval.report.measures_table import print_measures
+    from selfe_eval.report.published_ablations import ablations_report
+
+    console = Console()
+    summaries = [entry.summary for entry in entries if entry.summary]
+    print_leaderboard(summaries, rows, console)
+    if len(entries) == len(summaries) == 1:
+        print_details(summaries[0], console)
+    print_measures([entry.measures for entry in entries if entry.measures], console)
+    if ablations:
+        console.print()
+        print_report(ablations_report(ablations), console)
+
+
+def _text(chosen: Format, entries: list[Entry], rows: Rows, ablations: Ablations) -> str:
     if chosen is Format.MD:
-        from selfe_eval.report.markdown import leaderboard_markdown
+        from selfe_eval.report.measures_markdown import entries_markdown
 
-        return leaderboard_markdown([summary for _, summary in entries], rows)
+        return entries_markdown(entries, rows, ablations)
     if chosen is Format.CSV:
         from selfe_eval.report.as_csv import leaderboard_csv
 
-        return leaderboard_csv(entries, rows)
+        return leaderboard_csv(entries, rows, ablations)
     from selfe_eval.report.as_json import leaderboard_document
 
-    return json.dumps(leaderboard_document(entries, rows), allow_nan=False) + "\n"
+    return json.dumps(leaderboard_document(entries, rows, ablations), allow_nan=False) + "\n"

@@ -18,7 +18,7 @@ from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.experiment import ExperimentReport, TextTable
 from selfe_eval.report.leaderboard import PARTIAL_NOTE, caption
 from selfe_eval.report.outcomes import outcome_panel, scored_at
-from selfe_eval.report.published_ablations import PublishedAblation
+from selfe_eval.report.published_ablations import PublishedAblation, ablations_table
 from selfe_eval.stats.drawdown import ALPHA
 from selfe_eval.stats.estimate import Z_TWO_SIDED, Estimate, macro_estimate
 from selfe_eval.stats.paired import Difference, holm, paired_difference
@@ -162,7 +162,7 @@ def ablation_report(
     tables = [_score_table(ablation)]
     if ablation.baseline is not None and len(ablation.variants) > 1:
         tables.append(_difference_table(ablation))
-    tables += [_cost_table(ablation), _published_table(published)]
+    tables += [_cost_table(ablation), ablations_table(published)]
     return ExperimentReport(
         tables=tuple(tables),
         notes=_notes(ablation, budget, published),
@@ -265,22 +265,6 @@ def _cost_table(ablation: Ablation) -> TextTable:
 def _ratio_text(ratio: Ratio) -> str:
     half = "?" if ratio.se is None else f"{Z_TWO_SIDED * ratio.se:.2f}"
     return f"{ratio.value:.2f} ±{half}"
-
-
-def _published_table(published: Sequence[PublishedAblation]) -> TextTable:
-    counts = sorted({steps for row in published for steps in row.overall})
-    return TextTable(
-        title="Published †, on another scale; not ranked with ours",
-        headings=("model †", "iterations", *(f"{count} steps" for count in counts)),
-        rows=tuple(
-            (
-                row.model,
-                f"{row.iterations // 1000}k",
-                *(text.percent(row.overall.get(count)) for count in counts),
-            )
-            for row in published
-        ),
-    )
 
 
 def _notes(

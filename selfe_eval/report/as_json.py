@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from selfe_eval.report.comparison import Comparison
+from selfe_eval.report.entry import Entry
+from selfe_eval.report.measures import Measure, MeasureRow, MeasureSet
 from selfe_eval.report.published import PublishedRow
+from selfe_eval.report.published_ablations import PublishedAblation
 from selfe_eval.report.summary import METRIC, Row, Summary
+from selfe_eval.stats.drawdown import MonotonicityVerdict
 from selfe_eval.stats.estimate import Estimate
 
 SCHEMA_VERSION = 1
@@ -29,17 +33,58 @@ def geneval_document(summary: Summary, *, run: str) -> dict[str, Any]:
         "partial": summary.partial,
         "scorer": dict(summary.scorer),
         "rows": [_measured_row(summary, row) for row in summary.rows],
-        "verdict": _verdict(summary),
+        "verdict": _verdict(summary.metric, summary.verdict),
     }
 
 
-def leaderboard_document(
-    entries: Sequence[tuple[str, Summary]], published: Sequence[PublishedRow]
+def sweep_document(
+    summary: Summary | None, measures: MeasureSet | None, not_measured: Mapping[str, str], *, run: str
 ) -> dict[str, Any]:
-    """The document of ``leaderboard --format json``: (run folder, summary) pairs; published rows apart."""
+    """The document of ``sweep --json``, and of the verbs of single metrics.
+
+    ``verdict`` is GenEval's where it was measured, else the first metric's that has one; ``verdicts`` are all of them.
+
+    Args:
+        summary: GenEval's numbers; None where it was not measured.
+        measures: Those of the other metrics; None where there are none. One of both is there.
+        not_measured: Metric -> why it was left out.
+        run: The run folder as the user may type it.
+    """
+    measured = summary or measures
+    assert measured is not None
+    found = measures.measures if measures else ()
+    verdicts = [_verdict(summary.metric, summary.verdict)] if summary else []
+    verdicts += [_verdict(one.metric, one.verdict) for one in found if one.verdict]
+    rows = [_measured_row(summary, row) for row in summary.rows] if summary else []
+    rows += [_measure_row(measured.model, one, row) for one in found for row in one.rows]
     return {
         "schema_version": SCHEMA_VERSION,
-        "runs": [{**geneval_document(summary, run=run), "model": summary.model} for run, summary in entries],
+        "run": run,
+        "suite": measured.suite,
+        "partial": any(one.partial for one in (summary, measures) if one),
+        "scorer": dict(summary.scorer) if summary else None,
+        "protocols": {one.metric: _protocol(one) for one in found},
+        "rows": rows,
+        "verdict": verdicts[0] if verdicts else None,
+        "verdicts": verdicts,
+        "not_measured": dict(not_measured),
+    }
+
+
+def measures_document(measures: MeasureSet, *, run: str) -> dict[str, Any]:
+    """The document of ``clip-score --json`` and ``fid --json``."""
+    return sweep_document(None, measures, {}, run=run)
+
+
+def leaderboard_document(
+    entries: Sequence[Entry],
+    published: Sequence[PublishedRow],
+    ablations: Sequence[PublishedAblation] = (),
+) -> dict[str, Any]:
+    """The document of ``leaderboard --format json``; published rows apart."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "runs": [_entry(entry) for entry in entries],
         "published": [
             {
                 "model": row.model,
@@ -50,8 +95,13 @@ def leaderboard_document(
                 "overall": row.overall,
                 "tasks": dict(row.tasks),
                 "erratum": row.erratum,
+                "note": row.note,
             }
             for row in published
+        ],
+        "published_ablations": [
+            {**asdict(row), "overall": {str(steps): share for steps, share in row.overall.items()}}
+            for row in ablations
         ],
     }
 
@@ -74,6 +124,39 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         ],
         "outcome": comparison.outcome,
         "reason": comparison.reason,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    if entry.measures is None and entry.summary:
+        document = geneval_document(entry.summary, run=entry.run)
+    else:
+        document = sweep_document(entry.summary, entry.measures, {}, run=entry.run)
+    return {**document, "model": entry.model}
+
+
+def _protocol(measure: Measure) -> dict[str, Any]:
+    return {
+        "sha256": measure.protocol_sha256,
+        "unit": measure.unit,
+        "higher_is_better": measure.higher_is_better,
+        "method": measure.method,
+        "record": dict(measure.protocol),
+        "notes": list(measure.notes),
+    }
+
+
+def _measure_row(model: str, measure: Measure, row: MeasureRow) -> dict[str, Any]:
+    return {
+        "model": model,
+        "metric": measure.metric,
+        "protocol": measure.protocol_sha256,
+        "steps": row.steps,
+        "nfe": row.nfe,
+        "source": "measured",
+        "overall": _estimate(row.overall),
+        "tasks": {name: _estimate(task) for name, task in row.tasks.items()},
+        "seconds_per_image": row.seconds_per_image,
     }
 
 
@@ -106,10 +189,9 @@ def _pair(pair: tuple[Any, Any] | None) -> list[Any] | None:
     return None if pair is None else list(pair)
 
 
-def _verdict(summary: Summary) -> dict[str, Any]:
-    verdict = summary.verdict
+def _verdict(metric: str, verdict: MonotonicityVerdict) -> dict[str, Any]:
     return {
-        "metric": summary.metric,
+        "metric": metric,
         "outcome": verdict.outcome,
         "delta": verdict.delta,
         "drawdown_lower": verdict.drawdown_lower,

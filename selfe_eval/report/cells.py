@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+from selfe_eval.metrics import Unit
 from selfe_eval.records import TASKS
 from selfe_eval.stats.estimate import Estimate
 from selfe_eval.stats.paired import Difference
 
 DASH = "-"
 """Stands where there is no number: never a zero."""
+
+_MAX_DECIMALS = 5
+"""Of values that are no shares."""
 
 SHORT_TASKS = dict(zip(TASKS, ("1 obj", "2 obj", "count", "color", "posn", "attr"), strict=True))
 """Task names that fit a column of five characters."""
@@ -33,6 +39,25 @@ def value_and_half_width(estimate: Estimate) -> str:
     if estimate.se is None:
         return f"{percent(estimate.value)} ±?"
     return f"{percent(estimate.value)} ±{50 * (estimate.ci[1] - estimate.ci[0]):.1f}"
+
+
+def in_unit(estimate: Estimate, unit: Unit) -> str:
+    """The value and half of its 95 % interval: shares in per cent, others to two digits of the half-width.
+
+    >>> made = Estimate(value=12.345, se=0.3, ci=(11.757, 12.933), n=9, n_unscored=0, n_clusters=9)
+    >>> in_unit(made, "distance")
+    '12.35 ±0.59'
+    """
+    value, ci = estimate.value, estimate.ci
+    if value is None:
+        return DASH
+    if estimate.se is None or ci is None:
+        return f"{percent(value) if unit == 'share' else f'{value:.4g}'} ±?"
+    if unit == "share":
+        return value_and_half_width(estimate)
+    half = (ci[1] - ci[0]) / 2
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), _MAX_DECIMALS) if half > 0 else _MAX_DECIMALS
+    return f"{value:.{decimals}f} ±{half:.{decimals}f}"
 
 
 def signed_points(difference: Difference) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
-from selfe_eval.report.published import PublishedRow
+from selfe_eval.report.published import PublishedRow, source_marks
 from selfe_eval.report.sentences import verdict_sentence, verdict_word
 from selfe_eval.report.summary import METRIC, Row, Summary
 from selfe_eval.suites.rewritten import is_rewritten
@@ -27,7 +27,8 @@ WIDE_COLUMNS = 118
 NARROW_COLUMNS = 78
 """Below this width the tasks get a table of their own."""
 
-_COLORS = {"monotone": "bold green", "violated": "bold red", "inconclusive": "bold yellow"}
+VERDICT_STYLES = {"monotone": "bold green", "violated": "bold red", "inconclusive": "bold yellow"}
+"""Color of each outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +100,22 @@ PARTIAL_NOTE = (
 
 def published_note(published: Sequence[PublishedRow]) -> list[str]:
     """The footnotes that published rows need."""
-    if not published:
-        return []
-    sources = "; ".join(dict.fromkeys(row.reference for row in published))
     notes = [
-        f"† published ({sources}), not measured here: on GenEval's own suite and detector, no interval, never ranked."
+        f"{mark} published ({source}), not measured here: on GenEval's own suite and detector, no interval, never ranked."
+        for source, mark in source_marks(published).items()
     ]
     errata = [f"‡ {row.model} at {row.steps} steps: {row.erratum}." for row in published if row.erratum]
     return notes + errata
 
 
-def published_name(row: PublishedRow) -> str:
-    """The model with its marks."""
-    return f"{row.model} †{'‡' if row.erratum else ''}"
+def published_name(row: PublishedRow, mark: str) -> str:
+    """The model with the mark of its source, and that of an erratum."""
+    return f"{row.model} {mark}{'‡' if row.erratum else ''}"
+
+
+def published_steps(row: PublishedRow) -> str:
+    """The step count, or a dash for what has none."""
+    return cells.DASH if row.steps is None else str(row.steps)
 
 
 def _caption(summary: Summary) -> list[Text]:
@@ -125,7 +129,7 @@ def _footnotes(published: Sequence[PublishedRow]) -> list[Text]:
 
 def _layout(width: int, heading: str) -> list[list[_Column]]:
     """The tables to print, each as its columns."""
-    steps = _Column("steps", lambda row: str(row.steps), lambda row: str(row.steps))
+    steps = _Column("steps", lambda row: str(row.steps), published_steps)
     nfe = _Column("NFE", lambda row: cells.DASH if row.nfe is None else str(row.nfe), lambda _: "")
     overall = _Column(
         heading, lambda row: cells.value_and_half_width(row.overall), lambda row: cells.percent(row.overall)
@@ -167,17 +171,20 @@ def _table(columns: Sequence[_Column], group: Sequence[Summary], published: Sequ
                 name.append(" PARTIAL", style="bold red")
             table.add_row(name, *(Text(column.measured(row)) for column in columns))
     table.add_section()
-    previous = ""
+    marks = source_marks(published)
+    previous = ("", "")
     for printed in published:
-        name = Text(published_name(printed) if printed.model != previous or printed.erratum else "")
-        previous = printed.model
+        own = (printed.reference, printed.model)
+        is_named = own != previous or printed.erratum
+        name = Text(published_name(printed, marks[printed.reference]) if is_named else "")
+        previous = own
         table.add_row(name, *(Text(column.published(printed)) for column in columns), style="dim")
     return table
 
 
 def _verdict_lines(summary: Summary) -> list[Text]:
     line = Text(f"{summary.model}: ")
-    line.append(verdict_word(summary), style=_COLORS[summary.verdict.outcome])
+    line.append(verdict_word(summary), style=VERDICT_STYLES[summary.verdict.outcome])
     line.append(f": {verdict_sentence(summary)}")
     notes = [note for note in (held_out_sentence(summary), unscored_sentence(summary)) if note]
     return [line, *(Text(f"  {note}") for note in notes)]

@@ -13,10 +13,11 @@ from selfe_eval.report.leaderboard import (
     measured_alike,
     published_name,
     published_note,
+    published_steps,
     score_heading,
     unscored_sentence,
 )
-from selfe_eval.report.published import PublishedRow
+from selfe_eval.report.published import PublishedRow, source_marks
 from selfe_eval.report.sentences import verdict_sentence, verdict_word
 from selfe_eval.report.summary import Row, Summary
 
@@ -36,7 +37,9 @@ def leaderboard_markdown(summaries: Sequence[Summary], published: Sequence[Publi
         blocks.append(markdown_table(headings, rows))
         blocks.append("\n".join(_verdict(summary) for summary in group))
     if published:
-        blocks.append(markdown_table(_PUBLISHED, [_published_row(row) for row in published]))
+        marks = source_marks(published)
+        rows = [_published_row(row, marks[row.reference]) for row in published]
+        blocks.append(markdown_table(_PUBLISHED, rows))
         blocks.append("\\\n".join(published_note(published)))
     return "\n\n".join(blocks) + "\n"
 
@@ -66,9 +69,9 @@ def _measured_row(summary: Summary, row: Row) -> list[str]:
     ]
 
 
-def _published_row(row: PublishedRow) -> list[str]:
+def _published_row(row: PublishedRow, mark: str) -> list[str]:
     tasks = [cells.percent(row.tasks.get(task)) for task in TASKS]
-    return [f"*{published_name(row)}*", str(row.steps), cells.percent(row.overall), *tasks]
+    return [f"*{published_name(row, mark)}*", published_steps(row), cells.percent(row.overall), *tasks]
 
 
 def _verdict(summary: Summary) -> str:

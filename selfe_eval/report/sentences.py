@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfe_eval.metrics import Unit
+from selfe_eval.metrics import METRICS, Unit
+from selfe_eval.report.measures import Measure
 from selfe_eval.report.summary import Summary
-from selfe_eval.stats.drawdown import MIN_CLUSTERS, MonotonicityVerdict
+from selfe_eval.stats.drawdown import MIN_CLUSTERS, MIN_GROUPS, MonotonicityVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +21,37 @@ class Claim:
     """The step counts, ascending."""
     unit: Unit
     """Of the bounds."""
-    strata: str
-    """What has to have prompts enough, as in "a task"."""
+    too_small: str
+    """What is wrong where there is too little for a verdict."""
+    no_error: str
+    """What is wrong where there is too little even for an error."""
 
 
 def summary_claim(summary: Summary) -> Claim:
     """What a run says about GenEval."""
     steps = [row.steps for row in summary.rows]
-    return Claim(verdict=summary.verdict, steps=steps, unit="share", strata="a task")
+    return Claim(
+        verdict=summary.verdict,
+        steps=steps,
+        unit="share",
+        too_small=f"a task has fewer than {MIN_CLUSTERS} prompts",
+        no_error="a task has fewer than two prompts with a score",
+    )
+
+
+def measure_claim(measure: Measure) -> Claim | None:
+    """What a run says about a metric; None where no direction is better."""
+    if measure.verdict is None:
+        return None
+    is_mean = METRICS[measure.kind].need != "reference"
+    groups = "prompts" if is_mean else "groups of prompts"
+    return Claim(
+        verdict=measure.verdict,
+        steps=[row.steps for row in measure.rows],
+        unit=measure.unit,
+        too_small=f"there are fewer than {MIN_CLUSTERS if is_mean else MIN_GROUPS} {groups}",
+        no_error=f"there are fewer than two {groups} with a number",
+    )
 
 
 def points(share: float) -> str:
@@ -43,13 +67,12 @@ def amount(difference: float, unit: Unit) -> str:
     """A difference in the metric's units.
 
     >>> amount(0.0131, "share"), amount(0.5, "points"), amount(0.01234, "distance"), amount(123.4, "distance")
-    ('1.3 pp', '0.50 points', '0.012', '123')
+    ('1.3 pp', '0.5 points', '0.012', '123')
     """
     if unit == "share":
         return points(difference)
-    if unit == "points":
-        return f"{difference:.2f} points"
-    return f"{difference:.2g}" if abs(difference) < 10 else f"{difference:.0f}"
+    text = f"{difference:.2g}" if abs(difference) < 10 else f"{difference:.0f}"
+    return f"{text} points" if unit == "points" else text
 
 
 def verdict_word(summary: Summary) -> str:
@@ -98,10 +121,10 @@ def claim_sentence(claim: Claim) -> str:
             f"no fall beyond {amount(upper, claim.unit)}, but no gain is shown: from {first} to {last} steps quality "
             f"changes by at least {amount(gain, claim.unit)}."
         )
-    return f"{claim.strata} has fewer than {MIN_CLUSTERS} prompts, too few for a verdict."
+    return f"{claim.too_small}, too few for a verdict."
 
 
 def _without_bounds(claim: Claim) -> str:
     if len(claim.steps) < 2:
         return "one step count is no curve; give at least two to --steps."
-    return f"{claim.strata} has fewer than two prompts with a score, so there is no error to judge by."
+    return f"{claim.no_error}, so there is no error to judge by."

@@ -32,6 +32,7 @@ def test_table_shows_runs_and_published_rows(finished_run: FinishedRun) -> None:
     assert "selfe-tiny: MONOTONE (delta 2.0 pp)" in result.stdout
     assert "flow-tiny: MONOTONE" in result.stdout
     assert "FLUX.1-dev †" in result.stdout
+    assert "Flow Matching 0.5B" in result.stdout.partition("on another scale")[2]
     assert "\x1b[" not in result.stdout
 
 
@@ -55,7 +56,8 @@ def test_json_is_one_document(finished_run: FinishedRun, option: list[str]) -> N
     document = json.loads(invoke(run, *option).stdout)
 
     assert document["runs"][0]["run"] == str(run)
-    assert len(document["published"]) == 32
+    assert len(document["published"]) == 38
+    assert len(document["published_ablations"]) == 6
 
 
 def test_csv_and_markdown_are_data_alone(finished_run: FinishedRun) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from selfe_eval.records import TASKS
 from selfe_eval.report.as_csv import leaderboard_csv
 from selfe_eval.report.as_json import geneval_document, leaderboard_document
 from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.entry import Entry
 from selfe_eval.report.leaderboard import print_leaderboard
 from selfe_eval.report.markdown import leaderboard_markdown
 from selfe_eval.report.published import published_rows
@@ -50,7 +52,23 @@ def test_published_rows_stand_below_a_rule_with_a_dagger(rising: Summary) -> Non
     assert rules[1] == first_published - 1
     note = "published (arXiv 2512.22374v1, Table 1), not measured here: on GenEval's own suite and detector"
     assert note in " ".join(line.strip() for line in lines)
+    assert "§ published (djghosh13/geneval, README), not measured here" in " ".join(
+        line.strip() for line in lines
+    )
     assert any(line.startswith("‡ SANA-1.5 at 2 steps") for line in lines)
+
+
+def test_what_has_no_step_count_shows_a_dash(rising: Summary) -> None:
+    """Rows of models that take no steps show a dash in that column, in the terminal and in markdown."""
+    assert any(re.match(r"CLIP retrieval §\s+-\s", line) for line in rendered([rising], 80).splitlines())
+    assert "| *CLIP retrieval §* | - | 35.0 |" in leaderboard_markdown([rising], published_rows())
+
+
+def test_sources_that_disagree_stand_apart(rising: Summary) -> None:
+    """SDXL is printed by two sources; each row names its own."""
+    lines = [line for line in rendered([rising], 80).splitlines() if line.startswith("SDXL ")]
+
+    assert [line.split()[1] for line in lines] == ["†", "§"]
 
 
 def test_runs_measured_differently_never_share_a_table(make_run: MakeRun) -> None:
@@ -81,7 +99,11 @@ def test_only_the_official_judge_gives_geneval(make_run: MakeRun) -> None:
         assert "compare with nothing published as GenEval" in text
         assert text.count("GenEval on the suite") == 1
         assert [text.count(f" {heading} ") for heading in ("GenEval", "score")] == [1, 1]
-    rows = list(csv.DictReader(io.StringIO(leaderboard_csv([("a", own), ("b", variant)], ()))))
+    rows = list(
+        csv.DictReader(
+            io.StringIO(leaderboard_csv([Entry(run="a", summary=own), Entry(run="b", summary=variant)], ()))
+        )
+    )
     assert [row["metric"] for row in rows] == ["geneval", name]
     document = geneval_document(variant, run="runs/a")
     assert (document["rows"][0]["metric"], document["verdict"]["metric"]) == (name, name)
@@ -137,14 +159,16 @@ def test_markdown_is_a_table_a_reader_can_parse(rising: Summary) -> None:
     text = leaderboard_markdown([rising], published_rows())
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
 
-    assert [len(block) for block in blocks] == [2 + 3, 2 + 32]
+    assert [len(block) for block in blocks] == [2 + 3, 2 + 38]
     for block in blocks:
         assert len({line.count("|") for line in block}) == 1
 
 
 def test_csv_has_numbers_and_empty_cells(rising: Summary) -> None:
     """Measured rows carry their interval, published rows none; both name where they are from."""
-    rows = list(csv.DictReader(io.StringIO(leaderboard_csv([("runs/a", rising)], published_rows()))))
+    rows = list(
+        csv.DictReader(io.StringIO(leaderboard_csv([Entry(run="runs/a", summary=rising)], published_rows())))
+    )
     measured, published = rows[:3], rows[3:]
 
     assert [float(row["value"]) for row in measured] == [row.overall.value for row in rising.rows]
@@ -178,8 +202,10 @@ def test_geneval_document_has_the_promised_keys(rising: Summary) -> None:
 
 def test_leaderboard_document_keeps_published_rows_apart(rising: Summary) -> None:
     """Published rows are in a list of their own, each with its source and reference."""
-    document = leaderboard_document([("runs/a", rising)], published_rows())
+    document = leaderboard_document([Entry(run="runs/a", summary=rising)], published_rows())
 
     assert [run["model"] for run in document["runs"]] == ["selfe-tiny"]
     assert {row["source"] for row in document["published"]} == {"published"}
     assert sum(row["erratum"] != "" for row in document["published"]) == 1
+    assert [(row["model"], row["steps"]) for row in document["published"] if row["note"]] == [("SDXL", 50)]
+    assert None in {row["steps"] for row in document["published"]}

@@ -1,0 +1,72 @@
+"""The metrics of runs as GitHub markdown: a sweep of one run, and a leaderboard of several with all their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from selfe_eval.report.entry import Entry
+from selfe_eval.report.experiment import report_markdown
+from selfe_eval.report.leaderboard import PARTIAL_NOTE
+from selfe_eval.report.markdown import leaderboard_markdown, markdown_table
+from selfe_eval.report.measures import MeasureSet
+from selfe_eval.report.measures_board import Board, boards
+from selfe_eval.report.measures_text import Column, sweep_text
+from selfe_eval.report.published import PublishedRow
+from selfe_eval.report.published_ablations import PublishedAblation, ablations_report
+from selfe_eval.report.sentences import Claim, claim_sentence, claim_word
+from selfe_eval.report.summary import Summary
+
+
+def sweep_markdown(
+    summary: Summary | None, measures: MeasureSet | None, not_measured: Mapping[str, str]
+) -> str:
+    """A run's metrics over its step counts, a verdict for each metric, and what the numbers are.
+
+    Args:
+        summary: GenEval's numbers; None where it was not measured.
+        measures: Those of the other metrics; None where there are none. One of both is there.
+        not_measured: Metric -> why it was left out.
+    """
+    sweep = sweep_text(summary, measures, not_measured)
+    tables = [_table((*sweep.lead, *block)) for block in (sweep.quality, sweep.diversity) if block]
+    blocks = [f"**{sweep.title}**", *tables, _verdicts(sweep.claims), _list(sweep.notes)]
+    return _joined(blocks, is_partial=sweep.is_partial) + "\n"
+
+
+def entries_markdown(
+    entries: Sequence[Entry], published: Sequence[PublishedRow], ablations: Sequence[PublishedAblation]
+) -> str:
+    """GenEval's leaderboard, then a table for each other metric and protocol, then the printed ablations."""
+    summaries = [entry.summary for entry in entries if entry.summary]
+    measures = [entry.measures for entry in entries if entry.measures]
+    geneval = leaderboard_markdown(summaries, published) if summaries else ""
+    printed = report_markdown(ablations_report(ablations)) if ablations else ""
+    return "\n".join(filter(None, (geneval, measures_markdown(measures), printed)))
+
+
+def measures_markdown(entries: Sequence[MeasureSet]) -> str:
+    """A table of models and step counts for each metric and each set of runs that were measured alike."""
+    return "".join(f"{_board(board)}\n" for board in boards(entries))
+
+
+def _board(board: Board) -> str:
+    blocks = [f"**{board.title}**", _table((board.models, *board.steps)), _verdicts(board.claims)]
+    return _joined([*blocks, _list(board.notes)], is_partial=board.is_partial) + "\n"
+
+
+def _joined(blocks: Sequence[str], *, is_partial: bool) -> str:
+    stamp = [f"**{PARTIAL_NOTE}**"] if is_partial else []
+    return "\n\n".join(filter(None, (*stamp, *blocks)))
+
+
+def _table(columns: Sequence[Column]) -> str:
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    return markdown_table([column.heading for column in columns], rows)
+
+
+def _verdicts(claims: Sequence[tuple[str, Claim]]) -> str:
+    return _list([f"{title}: **{claim_word(claim)}**: {claim_sentence(claim)}" for title, claim in claims])
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
