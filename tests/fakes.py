@@ -96,6 +96,24 @@ class FakeScorer:
         )
 
 
+@dataclass(kw_only=True)
+class MeanColor:
+    """The mean of each channel; remembers how many images it was shown at a time."""
+
+    name: str = "mean-color"
+    width: int = 3
+    version: int = 1
+    shown: list[int] = field(default_factory=list)
+
+    def extract(self, images: RgbImages) -> NDArray[np.float32]:
+        self.shown.append(len(images))
+        means: NDArray[np.float32] = images.pixels.mean(axis=(1, 2)).astype(np.float32)
+        return means
+
+    def describe(self) -> dict[str, Any]:
+        return {"extractor": self.name, "version": self.version, "device": "cpu"}
+
+
 def interrupted(job: object) -> Path:
     """A training that ends with Ctrl-C before it began."""
     del job

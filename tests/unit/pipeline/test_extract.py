@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,31 +18,12 @@ from selfe_eval.pipeline.score import GenEvalViewer
 from selfe_eval.runs.images import read_images
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import read_scores
-from selfe_eval.score.detectors.protocol import RgbImages
-from tests.fakes import FakeGenerator, FakeScorer, small_record, small_suite
+from tests.fakes import FakeGenerator, FakeScorer, MeanColor, small_record, small_suite
 
 SUITE = small_suite(prompts_per_task=6)
 RECORD = small_record(SUITE)
 PER_STEP_COUNT = 36 * 2
 """36 prompts, 2 images: two batches of features a step count, 64 and 8 images."""
-
-
-@dataclass(kw_only=True)
-class MeanColor:
-    """The mean of each channel; remembers how many images it was shown at a time."""
-
-    name: str = "mean-color"
-    width: int = 3
-    version: int = 1
-    shown: list[int] = field(default_factory=list)
-
-    def extract(self, images: RgbImages) -> NDArray[np.float32]:
-        self.shown.append(len(images))
-        means: NDArray[np.float32] = images.pixels.mean(axis=(1, 2)).astype(np.float32)
-        return means
-
-    def describe(self) -> dict[str, Any]:
-        return {"extractor": self.name, "version": self.version, "device": "cpu"}
 
 
 @pytest.fixture
