@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 
@@ -51,7 +50,7 @@ def measure_distances(
     reference: Reference,
     progress: Progress,
 ) -> tuple[str, ...]:
-    """Compute and write every number that is missing. Of several processes the first one works, the others wait.
+    """Compute and write every number that is missing. Of several processes the first one calls.
 
     Args:
         run: The run, with the features of its images; the caller holds its lock.
@@ -71,11 +70,9 @@ def measure_distances(
     compared = [one for one in wanted if one.metric.need == "reference"]
     refuse_unusable(reference, compared)
     notices: list[str] = []
-    if run.ranks.is_first:
-        ordered = sorted(compared, key=lambda one: str(one.extractor))
-        for name, own in groupby(ordered, key=lambda one: str(one.extractor)):
-            notices += _measured_with(extractors[name], run, suite, tuple(own), reference, progress)
-    run.ranks.meet()
+    for name in dict.fromkeys(str(one.extractor) for one in compared):
+        own = [one for one in compared if one.extractor == name]
+        notices += _measured_with(extractors[name], run, suite, own, reference, progress)
     return tuple(notices)
 
 

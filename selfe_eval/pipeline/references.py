@@ -65,21 +65,25 @@ def find_reference(typed: str | None, suite: Suite, progress: Progress | None = 
     return folder_images(path, progress)
 
 
+def is_enough(reference: Reference, measured: Measured) -> bool:
+    """Whether a metric needs no more than the reference has: statistics are enough for Frechet distances alone."""
+    needs_images = measured.metric.need == "reference" and measured.metric.name not in FRECHET
+    return not (needs_images and isinstance(reference, ReferenceStatistics))
+
+
 def refuse_unusable(reference: Reference, wanted: Sequence[Measured]) -> None:
     """Fail where a metric needs more than the reference has.
 
     Args:
         reference: What `find_reference` found.
-        wanted: Every metric that is compared with it.
+        wanted: Metrics, those without a reference among them.
 
     Raises:
         UsageError: a metric needs images and the reference is statistics alone.
     """
-    needing = [
-        one.name for one in wanted if one.metric.need == "reference" and one.metric.name not in FRECHET
-    ]
-    if isinstance(reference, ReferenceStatistics) and needing:
+    lacking = [one.name for one in wanted if not is_enough(reference, one)]
+    if lacking:
         raise UsageError(
-            f"{', '.join(needing)} cannot be computed against {reference.title}: mean and covariance are enough for "
+            f"{', '.join(lacking)} cannot be computed against {reference.title}: mean and covariance are enough for "
             f"{', '.join(FRECHET)} alone. Give the folder of images with --reference, or leave these out."
         )
