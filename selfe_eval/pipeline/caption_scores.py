@@ -112,7 +112,7 @@ def write_spread(
             continue
         values += zip(images, spreads(np.stack(vectors)).tolist(), strict=True)
     notes = (
-        [f"{alone} times a prompt had one image only at a step count, which has no spread."] if alone else []
+        [f"{alone} times a prompt had a single image at a step count, which has no spread."] if alone else []
     )
     protocol = {"metric": "spread", "distance": "1 - cosine", "extractor": dict(description)}
     return _write(run, measured, protocol, notes, values)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from selfe_eval.errors import UsageError, unknown_name
 from selfe_eval.metrics import METRICS, Measured, measured_on
+from selfe_eval.score.cosine import unit_rows
 
 Clamp = Literal["image", "mean", "none"]
 """What is raised to zero where it is below: the number of each image, the mean over images, or nothing."""
@@ -97,12 +98,12 @@ def clip_scores(
         protocol: Only its scale and its clamp matter here.
 
     Returns:
-        (N,). `mean_score` of them is the protocol's number.
+        (N,), NaN where a vector has no direction. `mean_score` of them is the protocol's number.
 
     >>> clip_scores(np.array([[3.0, 4.0], [-1.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]]), PROTOCOLS["default"])
     array([60.,  0.])
     """
-    scores: NDArray[np.float64] = protocol.scale * np.sum(_unit(images) * _unit(texts), axis=1)
+    scores: NDArray[np.float64] = protocol.scale * np.sum(unit_rows(images) * unit_rows(texts), axis=1)
     return np.maximum(scores, 0.0) if protocol.clamp == "image" else scores
 
 
@@ -114,9 +115,3 @@ def mean_score(scores: NDArray[np.float64], clamp: Clamp) -> float:
     """
     mean = float(scores.mean())
     return max(mean, 0.0) if clamp == "mean" else mean
-
-
-def _unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Rows of length one, in float64."""
-    exact = vectors.astype(np.float64)
-    return np.asarray(exact / np.linalg.norm(exact, axis=1, keepdims=True))

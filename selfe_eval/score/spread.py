@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfe_eval.errors import UsageError
+from selfe_eval.score.cosine import unit_rows
 
 
 def spreads(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -28,8 +29,7 @@ def spreads(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     >>> spreads(np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]]))
     array([0.5, 1. , 0.5])
     """
-    exact = features.astype(np.float64)
-    unit = exact / np.linalg.norm(exact, axis=1, keepdims=True)
+    unit = unit_rows(features)
     return np.array([np.sum((unit - one) ** 2) / 2 for one in unit]) / (len(unit) - 1)
 
 
