@@ -53,7 +53,25 @@ MEASURE, RUNS, RESULTS, MODEL, HERE = "Measure", "Runs", "Results", "Model", "Wh
 VERBS = {
     "geneval": Verb(
         target="selfe_eval.cli.geneval:geneval",
-        summary="Generate and score a checkpoint at several step counts; leaderboard and verdict.",
+        summary="Generate and score a model at several step counts; leaderboard and verdict.",
+        panel=MEASURE,
+        is_shared=True,
+    ),
+    "sweep": Verb(
+        target="selfe_eval.cli.measure:sweep",
+        summary="All metrics over step counts, with diversity beside quality, and verdicts.",
+        panel=MEASURE,
+        is_shared=True,
+    ),
+    "clip-score": Verb(
+        target="selfe_eval.cli.measure:clip_score",
+        summary="How well images fit their prompts, by a CLIP model.",
+        panel=MEASURE,
+        is_shared=True,
+    ),
+    "fid": Verb(
+        target="selfe_eval.cli.measure:fid",
+        summary="How far images are from reference images.",
         panel=MEASURE,
         is_shared=True,
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfe_eval.cli import options
+from selfe_eval.cli.asked import Judge
 from selfe_eval.cli.terminal import talk
 from selfe_eval.errors import UntrustworthyError, unknown_name
 
@@ -44,7 +45,7 @@ def doctor(
     from selfe_eval.doctor.examine import Request, examine
     from selfe_eval.score.detectors.registry import DETECTORS
 
-    judge = options.Judge(
+    judge = Judge(
         detector=detector,
         detector_weights=detector_weights,
         detector_config=detector_config,

@@ -1,19 +1,17 @@
-"""Options that several verbs read alike, and the way from them to a planned run."""
+"""Options that several verbs read alike, and what is typed as their values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfe_eval.errors import UsageError, unknown_name
+from selfe_eval.errors import UsageError
 from selfe_eval.generate import overrides
-from selfe_eval.runs.judge import ColorMode, JudgeOptions
+from selfe_eval.runs.judge import ColorMode
 
 if TYPE_CHECKING:
-    from selfe_eval.pipeline.geneval import CheckpointJob
     from selfe_eval.records import Suite
 
 Ckpt = Annotated[
@@ -95,119 +93,6 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Images drawn together.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of tables.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
-    """What was typed about the judge, before it is checked."""
-
-    detector: str | None
-    """Name of the detector; None for the suite's own."""
-    detector_weights: Path | None
-    """Weight file or folder."""
-    detector_config: Path | None
-    """Configuration of a detector of the user's own."""
-    color_weights: str | None
-    """``openai``, a weight file or a folder."""
-    color_mode: ColorMode
-    """How colours are computed."""
-
-    def name_for(self, suite: str) -> str:
-        """The detector that judges this suite.
-
-        Raises:
-            UsageError: there is no detector of the name that was typed.
-        """
-        from selfe_eval.score.detectors.registry import DETECTORS, detector_for
-
-        if self.detector is not None and self.detector not in DETECTORS:
-            raise unknown_name("detector", self.detector, DETECTORS)
-        return self.detector or detector_for(suite)
-
-    def options(self) -> JudgeOptions:
-        """The files, with absolute paths, so that the run can be resumed from anywhere.
-
-        Raises:
-            UsageError: a file is not there.
-        """
-        color = self.color_weights
-        return JudgeOptions(
-            detector_weights=_absolute("--detector-weights", self.detector_weights),
-            detector_config=_absolute("--detector-config", self.detector_config),
-            color_weights=color
-            if color in {None, "openai"}
-            else _absolute("--color-weights", Path(str(color))),
-            color_mode=self.color_mode,
-        )
-
-
-def _absolute(option: str, path: Path | None) -> str | None:
-    if path is None:
-        return None
-    if not path.exists():
-        raise UsageError(
-            f"{option} {path}: expected a file or folder, found none there (looked from {Path.cwd()})."
-        )
-    return str(path.resolve())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What was typed, before it is checked."""
-
-    ckpt: str
-    """Name or path of the checkpoint."""
-    steps: str
-    """Comma-separated step counts."""
-    suite: str | None
-    """Name of the suite; None for the checkpoint's own."""
-    prompts: Path | None
-    """File of rewritten prompts."""
-    images_per_prompt: int
-    """Images of each prompt at each step count."""
-    limit: int | None
-    """At most so many prompts."""
-    judge: Judge
-    """Which detector and colour model, with which files."""
-    seed: int
-    """The run seed."""
-    sampler: overrides.SamplerOverrides
-    """Changes to the checkpoint's sampler."""
-    device: str
-    """Where to compute."""
-    batch_size: int
-    """Images drawn together."""
-
-
-def checkpoint_job(request: Request) -> CheckpointJob:
-    """Check everything that was typed, down to the hash of the weights. Imports no torch.
-
-    Raises:
-        UsageError: for the first thing that is wrong.
-    """
-    from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
-    from selfe_eval.pipeline.geneval import CheckpointJob
-
-    steps = parse_steps(request.steps)
-    request.sampler.refuse_other_step_counts(steps)
-    judge = request.judge.options()
-    checkpoint = find_checkpoint(request.ckpt)
-    suite = asked_suite(request.suite or checkpoint.suite or "geneval", request.prompts)
-    detector = request.judge.name_for(suite.name)
-    verify_checkpoint(checkpoint)
-    return CheckpointJob(
-        checkpoint=checkpoint,
-        suite=suite,
-        steps=steps,
-        images_per_prompt=request.images_per_prompt,
-        limit=request.limit,
-        seed=request.seed,
-        overrides=request.sampler,
-        detector=detector,
-        judge=judge,
-        device=request.device,
-        batch_size=request.batch_size,
-    )
-
-
 def asked_suite(name: str, prompts: Path | None) -> Suite:
     """The suite of this name, with the prompts of a file where there is one.
 
@@ -219,6 +104,21 @@ def asked_suite(name: str, prompts: Path | None) -> Suite:
 
     suite = load_suite(name)
     return suite if prompts is None else rewritten_suite(suite, prompts)
+
+
+def absolute(option: str, path: Path | None) -> str | None:
+    """Where a file or folder lies, so that a run can be resumed from anywhere.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if path is None:
+        return None
+    if not path.exists():
+        raise UsageError(
+            f"{option} {path}: expected a file or folder, found none there (looked from {Path.cwd()})."
+        )
+    return str(path.resolve())
 
 
 def parse_steps(text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfe_eval.cli import options
-from selfe_eval.cli.geneval import print_result
+from selfe_eval.cli.measuring import print_run, run_instruments
 from selfe_eval.cli.terminal import stage_progress
 from selfe_eval.errors import UntrustworthyError
 
@@ -30,17 +30,14 @@ def resume(run: RunFolder, *, as_json: options.AsJson = False) -> None:
     Example:
       selfe-eval resume results/runs/openmoji-selfe-tiny-ab12cd34
     """  # noqa: D301 - Typer needs the control character, not its spelling
-    from selfe_eval.pipeline.geneval import continue_run, load_run_scorer, refuse_incomplete
+    from selfe_eval.pipeline.measure import measure
     from selfe_eval.pipeline.opening import existing_run
     from selfe_eval.runs.run import open_run
 
-    found = open_run(run)
-    record, scorer = found.record, load_run_scorer(found)
+    instruments = run_instruments(open_run(run))
     with existing_run(run) as opened:
-        summary = continue_run(opened, scorer, stage_progress())
-    print_result(opened, summary, as_json=as_json)
-    if not (record.spec.source == "images" and record.partial):
-        refuse_incomplete(opened, summary)
+        made = measure(opened, instruments, stage_progress())
+    print_run(made, as_json=as_json)
 
 
 def status(run: RunFolder, *, as_json: options.AsJson = False) -> None:

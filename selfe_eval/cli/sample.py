@@ -8,23 +8,19 @@ from typing import Annotated
 import typer
 
 from selfe_eval.cli import options
+from selfe_eval.cli.asked import Sampler
+from selfe_eval.cli.option_groups import with_groups
 from selfe_eval.errors import UsageError
-from selfe_eval.generate.overrides import SamplerOverrides
 
 
+@with_groups
 def sample(  # noqa: PLR0913 - the parameters are the options
     prompts: Annotated[list[str], typer.Argument(help="One or more prompts, each in quotes.")],
     *,
     ckpt: Annotated[str, typer.Option(help="Name of a bundled checkpoint, or a path.")] = "selfe-tiny",
     steps: Annotated[str, typer.Option(help="Step counts, comma separated: one column each.")] = "1,2,4,8,50",
     seed: Annotated[int, typer.Option(help="Of the first prompt; the next ones count up.", min=0)] = 0,
-    guidance: options.Guidance = None,
-    guidance_norm: options.GuidanceNorm = None,
-    negative_prompt: options.NegativePrompt = None,
-    eta: options.Eta = None,
-    noise_rule: options.NoiseRule = None,
-    s_schedule: options.SSchedule = None,
-    warp: options.Warp = None,
+    sampler: Sampler,
     size: Annotated[
         str | None,
         typer.Option(
@@ -48,15 +44,7 @@ def sample(  # noqa: PLR0913 - the parameters are the options
     if out.suffix.lower() != ".png" or not out.parent.is_dir():
         raise UsageError(f"--out {out}: expected a file name that ends in .png, in a folder that is there.")
     step_counts, pixels = options.parse_steps(steps), parse_size(size)
-    overrides = SamplerOverrides(
-        guidance=guidance,
-        guidance_norm=guidance_norm,
-        negative_prompt=negative_prompt,
-        eta=eta,
-        noise_rule=noise_rule,
-        s_schedule=s_schedule,
-        warp=warp,
-    )
+    overrides = sampler.overrides()
     overrides.refuse_other_step_counts(step_counts)
     checkpoint = find_checkpoint(ckpt)
     verify_checkpoint(checkpoint)

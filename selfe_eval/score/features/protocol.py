@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class Texts:
     """(N,) whether the end of the text did not fit the model's context."""
 
 
+@runtime_checkable
 class ClipTowers(Extractor, Protocol):
     """An extractor that reads texts too, into the same space."""
 
