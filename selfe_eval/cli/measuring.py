@@ -146,7 +146,7 @@ def print_result(run: Run, summary: Summary, *, as_json: bool) -> None:
 def print_measurements(made: Measurements, not_measured: Mapping[str, str], *, as_json: bool) -> None:
     """All metrics of a run on stdout: the JSON document, or tables, verdicts and notes."""
     if as_json:
-        from selfe_eval.report.sweep import sweep_document
+        from selfe_eval.report.as_json import sweep_document
 
         run = str(made.run.folder)
         document = sweep_document(made.summary, made.measures, not_measured, run=run)
@@ -154,7 +154,7 @@ def print_measurements(made: Measurements, not_measured: Mapping[str, str], *, a
         return
     from rich.console import Console
 
-    from selfe_eval.report.sweep import print_sweep
+    from selfe_eval.report.measures_table import print_sweep
 
     print_sweep(made.summary, made.measures, not_measured, Console())
     talk(f"run: {made.run.folder}")
