@@ -68,7 +68,7 @@ def protocol_for(name: str, suite: str, typed: str = "clip-score") -> tuple[Meas
         typed: The metric as typed; ``clip-score[EXTRACTOR]`` chooses the extractor of ``default``.
 
     Raises:
-        UsageError: there is no such protocol, or it has an extractor of its own and another one was typed.
+        UsageError: there is no such protocol, or something else was typed than its own extractor.
 
     >>> protocol_for("default", "openmoji")[0].name, protocol_for("hessel", "openmoji")[0].name
     ('clip-score[openmoji-clip]', 'clip-score[hessel]')
@@ -76,10 +76,16 @@ def protocol_for(name: str, suite: str, typed: str = "clip-score") -> tuple[Meas
     if name not in PROTOCOLS:
         raise unknown_name("CLIP-score protocol", name, PROTOCOLS)
     protocol = PROTOCOLS[name]
-    measured = measured_on(typed, suite)
+    is_plain = typed in {"clip-score", f"clip-score[{name}]"}
+    measured = measured_on("clip-score" if is_plain else typed, suite)
+    if measured.extractor in PROTOCOLS:
+        raise UsageError(
+            f"{typed} is CLIP-score by the protocol {measured.extractor}, and the protocol asked for is {name}. Type "
+            f"clip-score with --clip-protocol {measured.extractor}."
+        )
     if protocol.extractor is None:
         return measured, protocol
-    if typed != "clip-score" and measured.extractor != protocol.extractor:
+    if not is_plain and measured.extractor != protocol.extractor:
         raise UsageError(
             f"CLIP-score's protocol {name} is defined with the extractor {protocol.extractor}, and {typed} asks for "
             f"{measured.extractor}. Type clip-score alone, or use the protocol default."

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfe_eval.errors import UsageError
 from selfe_eval.score.cosine import unit_rows
 
 
@@ -31,16 +30,3 @@ def spreads(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """
     unit = unit_rows(features)
     return np.array([np.sum((unit - one) ** 2) / 2 for one in unit]) / (len(unit) - 1)
-
-
-def require_several(images_per_prompt: int) -> None:
-    """Refuse a run that has no spread.
-
-    Raises:
-        UsageError: there is but one image of each prompt.
-    """
-    if images_per_prompt < 2:
-        raise UsageError(
-            "The metric spread compares the images of one prompt with each other and needs at least two; this run has "
-            f"{images_per_prompt} a prompt. Ask for more images a prompt, or leave spread out of --metrics."
-        )

@@ -76,6 +76,16 @@ def test_an_extractor_may_be_chosen_for_the_default_alone() -> None:
         protocol_for("hessel", "geneval", "clip-score[clip-vit-l-14]")
 
 
+def test_the_name_in_tables_is_understood_as_far_as_it_goes() -> None:
+    """Who types a metric as tables print it gets that protocol, or is told which option asks for it."""
+    assert protocol_for("hessel", "geneval", "clip-score[hessel]")[0].name == "clip-score[hessel]"
+    assert protocol_for("default", "geneval", "clip-score[default]")[0].name == "clip-score"
+    with pytest.raises(UsageError, match="clip-score with --clip-protocol hessel"):
+        protocol_for("default", "geneval", "clip-score[hessel]")
+    with pytest.raises(UsageError, match="clip-score with --clip-protocol default"):
+        protocol_for("hessel", "geneval", "clip-score[default]")
+
+
 def test_an_unknown_protocol_is_named_with_what_was_probably_meant() -> None:
     """Names are looked up, never guessed."""
     with pytest.raises(UsageError, match=r"CLIP-score protocol 'hessl'\. Did you mean 'hessel'"):

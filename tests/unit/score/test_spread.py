@@ -5,8 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from selfe_eval.errors import UsageError
-from selfe_eval.score.spread import require_several, spreads
+from selfe_eval.score.spread import spreads
 
 
 def test_the_mean_spread_is_the_mean_over_all_pairs() -> None:
@@ -21,10 +20,3 @@ def test_equal_images_have_no_spread_at_all() -> None:
     """A collapsed model's spread is zero, not a rounding error."""
     features = np.tile(np.random.default_rng(1).normal(size=(1, 64)).astype(np.float32), (4, 1))
     assert spreads(features).tolist() == [0.0] * 4
-
-
-def test_one_image_a_prompt_has_no_spread() -> None:
-    """Where there is nothing to compare, it is said before anything is computed."""
-    require_several(2)
-    with pytest.raises(UsageError, match="needs at least two; this run has 1 a prompt"):
-        require_several(1)
