@@ -56,8 +56,19 @@ def in_unit(estimate: Estimate, unit: Unit) -> str:
     if unit == "share":
         return value_and_half_width(estimate)
     half = (ci[1] - ci[0]) / 2
-    decimals = min(max(1 - math.floor(math.log10(half)), 0), _MAX_DECIMALS) if half > 0 else _MAX_DECIMALS
+    decimals = two_digits(half)
     return f"{value:.{decimals}f} ±{half:.{decimals}f}"
+
+
+def two_digits(number: float) -> int:
+    """How many decimals show two digits of a number, as far as there is room for them.
+
+    >>> two_digits(0.312), two_digits(12.3), two_digits(0.0)
+    (2, 0, 5)
+    """
+    if number == 0:
+        return _MAX_DECIMALS
+    return min(max(1 - math.floor(math.log10(abs(number))), 0), _MAX_DECIMALS)
 
 
 def signed_points(difference: Difference) -> str:

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from selfe_eval.metrics import METRICS
 from selfe_eval.report import cells
 from selfe_eval.report.measures import Measure, MeasureSet
-from selfe_eval.report.measures_text import Column, cell, measure_notes, title_of
+from selfe_eval.report.measures_text import (
+    OTHER_PROTOCOL_NOTE,
+    PLUS_MINUS_NOTE,
+    Column,
+    cell,
+    measure_notes,
+    title_of,
+)
 from selfe_eval.report.sentences import Claim, measure_claim
 
 
@@ -24,6 +31,8 @@ class Board:
     """Metric, suite and direction."""
     is_partial: bool
     """Whether it has to be stamped."""
+    is_other_protocol: bool
+    """Whether published numbers of that name are made otherwise."""
     models: Column
     """A row for each run."""
     steps: tuple[Column, ...]
@@ -39,6 +48,12 @@ def boards(entries: Sequence[MeasureSet]) -> list[Board]:
     order = list(METRICS)
     groups = measured_alike(entries)
     return [_board(group) for group in sorted(groups, key=lambda group: order.index(group[0][1].kind))]
+
+
+def board_notes(found: Sequence[Board]) -> list[str]:
+    """How to read these tables; nothing where there is none."""
+    other = [OTHER_PROTOCOL_NOTE] if any(board.is_other_protocol for board in found) else []
+    return [PLUS_MINUS_NOTE, *other] if found else []
 
 
 def measured_alike(entries: Sequence[MeasureSet]) -> list[list[tuple[MeasureSet, Measure]]]:
@@ -57,10 +72,11 @@ def _board(group: Sequence[tuple[MeasureSet, Measure]]) -> Board:
     counts = sorted({row.steps for _, one in group for row in one.rows})
     stamp = " PARTIAL" if run.partial else ""
     claims = [(one.model, claim) for one, metric in group if (claim := measure_claim(metric))]
-    notes = dict.fromkeys(note for _, metric in group for note in measure_notes(metric))
+    notes = dict.fromkeys(note for _, metric in group for note in measure_notes([metric]))
     return Board(
         title=f"{title_of(measure.metric)} on the suite {run.suite} ({run.suite_sha256[:8]}), by step count",
         is_partial=run.partial,
+        is_other_protocol=measure.metric != measure.kind,
         models=Column(heading="model", cells=tuple(f"{one.model}{stamp}" for one, _ in group)),
         steps=tuple(
             Column(heading=_heading(count), cells=tuple(_at(metric, count) for _, metric in group))

@@ -9,7 +9,7 @@ from selfe_eval.report.experiment import report_markdown
 from selfe_eval.report.leaderboard import PARTIAL_NOTE
 from selfe_eval.report.markdown import leaderboard_markdown, markdown_table
 from selfe_eval.report.measures import MeasureSet
-from selfe_eval.report.measures_board import Board, boards
+from selfe_eval.report.measures_board import Board, board_notes, boards
 from selfe_eval.report.measures_text import Column, sweep_text
 from selfe_eval.report.published import PublishedRow
 from selfe_eval.report.published_ablations import PublishedAblation, ablations_report
@@ -46,7 +46,8 @@ def entries_markdown(
 
 def measures_markdown(entries: Sequence[MeasureSet]) -> str:
     """A table of models and step counts for each metric and each set of runs that were measured alike."""
-    return "".join(f"{_board(board)}\n" for board in boards(entries))
+    found = boards(entries)
+    return "\n".join(filter(None, (*map(_board, found), _list(board_notes(found))))) + ("\n" if found else "")
 
 
 def _board(board: Board) -> str:

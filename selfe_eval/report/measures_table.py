@@ -14,7 +14,7 @@ from rich.text import Text
 
 from selfe_eval.report.leaderboard import PARTIAL_NOTE, VERDICT_STYLES
 from selfe_eval.report.measures import MeasureSet
-from selfe_eval.report.measures_board import Board, boards
+from selfe_eval.report.measures_board import Board, board_notes, boards
 from selfe_eval.report.measures_text import Column, sweep_text
 from selfe_eval.report.sentences import Claim, claim_sentence, claim_word
 from selfe_eval.report.summary import Summary
@@ -43,6 +43,7 @@ def print_sweep(
         console.print()
     for title, claim in sweep.claims:
         console.print(verdict_line(title, claim))
+    console.print()
     for note in sweep.notes:
         console.print(Text(note, style="dim"))
 
@@ -54,8 +55,12 @@ def print_measures(entries: Sequence[MeasureSet], console: Console) -> None:
         entries: The runs, in the order to show them.
         console: Where to; its width decides how many tables the step counts need.
     """
-    for board in boards(entries):
+    found = boards(entries)
+    for board in found:
         _print_board(board, console)
+    console.print()
+    for note in board_notes(found):
+        console.print(Text(note, style="dim"))
 
 
 def verdict_line(title: str, claim: Claim) -> Text:

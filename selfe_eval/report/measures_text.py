@@ -23,6 +23,12 @@ _UNITS: Mapping[Unit, str] = {
     "distance": "a distance",
 }
 
+_NOT_OPTIONS = frozenset({"metric", "version", "extractor", "reference", "prompts", "images_per_prompt"})
+"""Keys of a protocol that are said otherwise, or decide nothing that a reader could choose."""
+
+_OPTION_NAMES = {"name": "protocol ", "method": "", "prefix": "each prompt after "}
+"""What stands before the value of an option, where it is not the option's key."""
+
 _OTHER_PROTOCOL = "°"
 """Marks the heading of a metric that is not made as the published numbers of that name are."""
 
@@ -138,49 +144,74 @@ def cell(estimate: Estimate, unit: Unit) -> str:
     return f"{cells.in_unit(estimate, unit)}{'*' if estimate.n_unscored else ''}"
 
 
-def measure_notes(measure: Measure) -> list[str]:
-    """What a metric is in one line, then what a reader must know of it."""
-    arrow = "higher" if measure.higher_is_better else "lower"
-    better = f", {arrow} is better" if measure.verdict else ""
-    line = f"{measure.metric}: {_UNITS[measure.unit]}{better}; {protocol_text(measure.protocol)}; {_sizes(measure)}."
-    unscored = sum(row.overall.n_unscored for row in measure.rows)
-    missing = (
-        [f"* {unscored} planned images have no {measure.metric}; they are left out."] if unscored else []
-    )
-    return [line, *missing, *(f"{measure.metric}: {note}" for note in measure.notes)]
+def measure_notes(measures: Sequence[Measure]) -> list[str]:
+    """What each metric is in one line, then what some of them share, each with the metrics it is said of."""
+    shared: dict[str, list[str]] = {}
+    for measure, title in zip(measures, titles(measures), strict=True):
+        for note in (*_features_and_reference(measure), *_missing(measure), *measure.notes):
+            shared.setdefault(note, []).append(title)
+    own = [f"{measure.metric}: {', '.join(_method(measure))}." for measure in measures]
+    return own + [f"{_names(found, measures)}: {note}" for note, found in shared.items()]
 
 
-def protocol_text(protocol: Mapping[str, Any]) -> str:
-    """A protocol in a few words: network, hash of its weights, reference, and what its own options are.
+def plain(number: float) -> str:
+    """A number without an exponent and without zeros at its end.
 
-    >>> protocol_text({"metric": "fid", "extractor": {"extractor": "inception", "weights_sha256": "6726825d0af5"}})
-    'inception (6726825d)'
+    >>> plain(100.0), plain(0.5)
+    ('100', '0.5')
     """
-    words = []
-    extractor = protocol.get("extractor")
+    return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def _names(found: Sequence[str], measures: Sequence[Measure]) -> str:
+    """What a note is said of; all metrics need no list."""
+    return "All of these" if len(found) == len(measures) > 1 else ", ".join(found)
+
+
+def _method(measure: Measure) -> list[str]:
+    """Unit, direction and the options of a protocol, without the networks and files it names."""
+    better = (
+        ["higher is better" if measure.higher_is_better else "lower is better"] if measure.verdict else []
+    )
+    options = [
+        _option(key, value)
+        for key, value in measure.protocol.items()
+        if key not in _NOT_OPTIONS and isinstance(value, str | int | float) and value != ""
+    ]
+    return [_UNITS[measure.unit], *better, *options]
+
+
+def _option(key: str, value: str | float) -> str:
+    name = _OPTION_NAMES.get(key, f"{key.replace('_', ' ')} ")
+    return f"{name}{value if isinstance(value, str) else plain(value)}"
+
+
+def _features_and_reference(measure: Measure) -> list[str]:
+    """Network with the hash of its weights, numbers of images, and the hash of the reference."""
+    extractor, reference = measure.protocol.get("extractor"), measure.protocol.get("reference")
+    lines = []
     if isinstance(extractor, Mapping):
-        words.append(_network(extractor))
-    reference = protocol.get("reference")
+        lines.append(f"features of {_network(extractor)}, n = {_sizes(measure)}.")
     if isinstance(reference, Mapping):
         images = "" if reference.get("n") is None else f", {reference['n']} images"
-        words.append(f"against reference {str(reference.get('sha256', ''))[:8]}{images}")
-    words += [
-        f"{key.replace('_', ' ')} {value!r}" if isinstance(value, str) else f"{key.replace('_', ' ')} {value}"
-        for key, value in protocol.items()
-        if key not in {"metric", "extractor", "reference"} and isinstance(value, str | int | float)
-    ]
-    return ", ".join(words)
+        lines.append(f"against the reference {str(reference.get('sha256', ''))[:8]}{images}.")
+    return lines
+
+
+def _missing(measure: Measure) -> list[str]:
+    unscored = sum(row.overall.n_unscored for row in measure.rows)
+    return [f"* {unscored} planned images have no number; they are left out."] if unscored else []
 
 
 def _network(extractor: Mapping[str, Any]) -> str:
     name, sha256 = extractor.get("extractor", "unknown"), extractor.get("weights_sha256")
-    return f"{name} ({sha256[:8]})" if isinstance(sha256, str) else str(name)
+    return f"{name} (weights {sha256[:8]})" if isinstance(sha256, str) else str(name)
 
 
 def _sizes(measure: Measure) -> str:
     sizes = sorted({row.overall.n for row in measure.rows})
     clusters = sorted({row.overall.n_clusters for row in measure.rows})
-    return f"n = {_span(sizes)} images of {_span(clusters)} prompts"
+    return f"{_span(sizes)} images of {_span(clusters)} prompts"
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -217,6 +248,6 @@ def _notes(
         notes.append(DIVERSITY_NOTE)
     if summary:
         notes.append(caption(summary))
-    notes += [note for measure in measures for note in measure_notes(measure)]
+    notes += measure_notes(measures)
     notes += [f"{metric} is not measured: {reason}" for metric, reason in not_measured.items()]
     return tuple(notes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfe_eval.metrics import METRICS, Unit
+from selfe_eval.report.cells import two_digits
 from selfe_eval.report.measures import Measure
 from selfe_eval.report.summary import Summary
 from selfe_eval.stats.drawdown import MIN_CLUSTERS, MIN_GROUPS, MonotonicityVerdict
@@ -67,11 +68,11 @@ def amount(difference: float, unit: Unit) -> str:
     """A difference in the metric's units.
 
     >>> amount(0.0131, "share"), amount(0.5, "points"), amount(0.01234, "distance"), amount(123.4, "distance")
-    ('1.3 pp', '0.5 points', '0.012', '123')
+    ('1.3 pp', '0.50 points', '0.012', '123')
     """
     if unit == "share":
         return points(difference)
-    text = f"{difference:.2g}" if abs(difference) < 10 else f"{difference:.0f}"
+    text = f"{difference:.{two_digits(difference)}f}" if difference else "0"
     return f"{text} points" if unit == "points" else text
 
 

@@ -6,10 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from selfe_eval.metrics import measured_on
 from selfe_eval.records import TASKS, ImageKey, Prompt, Requirement, Suite
 from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.measures import MeasureSet
+from selfe_eval.report.measuring import (
+    ImageNumbers,
+    design_of,
+    measure_of_images,
+    measure_of_sets,
+    measure_set,
+)
 from selfe_eval.report.outcomes import ImageOutcome
 from selfe_eval.report.summary import Summary, summarise
+from selfe_eval.runs.distances import Distance, Distances
 from selfe_eval.runs.run import RunRecord
 from selfe_eval.runs.spec import RunSpec
 
@@ -125,3 +135,86 @@ def make_record(
 def rising(make_run: MakeRun) -> Summary:
     """A clear rise at 2, 8 and 50 steps."""
     return make_run({2: 0.3, 8: 0.6, 50: 0.9}).summary
+
+
+MakeMeasures = Callable[..., MeasureSet]
+EXTRACTOR = {"extractor": "openmoji-clip", "weights_sha256": "a1b2c3d4" * 8, "resize": "none"}
+REFERENCE = {"sha256": "0f1e2d3c" * 8, "n": 1106, "size": "64x64"}
+
+
+@pytest.fixture
+def make_measures(suite: Suite) -> MakeMeasures:
+    """The metrics of a run: (clip=curve, fid=curve, ...) -> MeasureSet; see `simulated_measures`."""
+
+    def make(**changes: Any) -> MeasureSet:
+        return simulated_measures(suite, **changes)
+
+    return make
+
+
+def simulated_measures(
+    suite: Suite,
+    *,
+    model: str = "selfe-tiny",
+    clip: Mapping[int, float] | None = None,
+    sets: Mapping[str, Mapping[int, float]] | None = None,
+    spread: Mapping[int, float] | None = None,
+    images: int = 4,
+    seed: int = 0,
+    prompt_ids: tuple[int, ...] | None = None,
+    extractor: Mapping[str, Any] | None = None,
+) -> MeasureSet:
+    """Images scatter by a tenth of the curve around it, replicates by a hundredth; 50 groups."""
+    rng = np.random.default_rng(seed)
+    ids = tuple(prompt.prompt_id for prompt in suite.prompts) if prompt_ids is None else prompt_ids
+    curves = [curve for curve in (clip, spread, *(sets or {}).values()) if curve]
+    record = make_record(suite, model=model, steps=tuple(curves[0]), images=images, prompt_ids=ids)
+    design = design_of(record, suite, {})
+    network = dict(extractor or EXTRACTOR)
+    measures = []
+    for name, curve in (("clip-score", clip), ("spread", spread)):
+        if curve:
+            numbers = {
+                ImageKey(steps=steps, prompt_id=i, image_index=k): value * (1 + 0.1 * rng.standard_normal())
+                for steps, value in curve.items()
+                for i in ids
+                for k in range(images)
+            }
+            options = {"name": "default", "scale": 100.0, "clamp": "image"} if name == "clip-score" else {}
+            protocol = {"metric": name, **options, "extractor": network}
+            found = ImageNumbers(numbers=numbers, protocol=protocol, notes=())
+            measures.append(measure_of_images(measured_on(name, suite.name), found, design))
+    for name, curve in (sets or {}).items():
+        measured = measured_on(name, suite.name)
+        steps = {
+            count: Distance(
+                value=value,
+                without=tuple(value * (1 + 0.01 * rng.standard_normal(50))),
+                n=design.num_images,
+                n_clusters=len(ids),
+                images_sha256="",
+            )
+            for count, value in curve.items()
+        }
+        protocol = {"metric": name, "extractor": network, "reference": REFERENCE}
+        distances = Distances(metric=measured.name, protocol=protocol, notes=("Few images.",), steps=steps)
+        measures.append(measure_of_sets(measured, distances, design))
+    return measure_set(record, suite, measures)
+
+
+@pytest.fixture
+def swept(make_measures: MakeMeasures) -> MeasureSet:
+    """Everything that the openmoji world measures beside GenEval, at 2, 8 and 50 steps."""
+    return make_measures(
+        clip={2: 24.0, 8: 27.0, 50: 28.0},
+        spread={2: 0.05, 8: 0.12, 50: 0.11},
+        sets={
+            "fid": {2: 0.312, 8: 0.104, 50: 0.0912},
+            "kid": {2: 0.00231, 8: 0.000412, 50: 0.000398},
+            "cmmd": {2: 1.412, 8: 0.512, 50: 0.498},
+            "precision": {2: 0.71, 8: 0.74, 50: 0.75},
+            "recall": {2: 0.21, 8: 0.62, 50: 0.61},
+            "density": {2: 0.9, 8: 1.02, 50: 1.01},
+            "coverage": {2: 0.31, 8: 0.72, 50: 0.74},
+        },
+    )
