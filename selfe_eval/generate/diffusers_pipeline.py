@@ -90,7 +90,7 @@ class DiffusersGenerator:
         """Draw one image for each prompt and its seed: (B, H, W, 3) uint8, RGB.
 
         Raises:
-            UsageError: the pipeline cannot draw with so many steps.
+            UsageError: the pipeline cannot draw with so many steps or at this size.
             UntrustworthyError: pixels are not finite, the noise is not the image's own, or another number of network
                 evaluations ran than before.
         """
@@ -100,6 +100,7 @@ class DiffusersGenerator:
                 f"{self.name} drew pixels that are no numbers at {num_steps} steps: {self._settings.dtype} does not hold its "
                 "activations. Use bfloat16 or float32. Nothing of this batch was kept."
             )
+        self._refuse_another_size(pixels.shape[1:3])
         return np.rint(pixels * 255).astype(np.uint8)
 
     def describe(self) -> dict[str, Any]:
@@ -154,6 +155,14 @@ class DiffusersGenerator:
                 ) from error
         self._remember(num_steps, count.evaluations, len(prompts))
         return np.asarray(images.float().cpu() if isinstance(images, torch.Tensor) else images)
+
+    def _refuse_another_size(self, found: tuple[int, ...]) -> None:
+        asked = (self._settings.height or found[0], self._settings.width or found[1])
+        if asked != found:
+            raise UsageError(
+                f"{self.name} drew images of {found[0]} by {found[1]} pixels (height by width) where {asked[0]} by {asked[1]} "
+                "were asked for: its sizes go in larger steps. Ask for a size that it has."
+            )
 
     def _remember(self, num_steps: int, evaluations: int, num_images: int) -> None:
         each, rest = divmod(evaluations, num_images)

@@ -193,6 +193,10 @@ def save_sdxl_turbo(folder: Path) -> None:
     save_sdxl(folder, LIBRARY.EulerAncestralDiscreteScheduler(timestep_spacing="trailing"))
 
 
+def save_sdxl_consistency(folder: Path) -> None:
+    save_sdxl(folder, LIBRARY.LCMScheduler(), time_cond_proj_dim=8)
+
+
 def save_latent_consistency(folder: Path) -> None:
     save_stable_diffusion(
         folder, LIBRARY.LCMScheduler(), pipeline="LatentConsistencyModelPipeline", time_cond_proj_dim=8
@@ -315,6 +319,7 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "sana-sprint": save_sana_sprint,
     "sd3": save_sd3,
     "sdxl": save_sdxl,
+    "sdxl-consistency": save_sdxl_consistency,
     "sdxl-turbo": save_sdxl_turbo,
     "stable-diffusion": save_stable_diffusion,
 }
