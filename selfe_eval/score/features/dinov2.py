@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -73,12 +74,12 @@ def load(device: str = "cpu", weights: Path | None = None) -> NetworkExtractor:
         UsageError: The files are missing, cannot be had, are damaged, or hold another network.
     """
     folder = find_weights("dinov2", weights)
-    config = _read_config(folder)
-    path = folder / WEIGHTS
+    network = _empty_network(folder)
+    config, path = network.config, folder / WEIGHTS
     tensors = {_renamed(name): tensor for name, tensor in _read_tensors(path).items()}
     if _POSITIONS in tensors:
-        tensors[_POSITIONS] = resampled_positions(tensors[_POSITIONS], SIDE_PX // config.patch_size)
-    network = _LIBRARY.Dinov2Model(config)
+        side = math.isqrt(network.embeddings.patch_embeddings.num_patches)
+        tensors[_POSITIONS] = resampled_positions(tensors[_POSITIONS], side)
     fill(
         network,
         tensors,
@@ -93,8 +94,7 @@ def load(device: str = "cpu", weights: Path | None = None) -> NetworkExtractor:
         "layer": "class token after the last norm",
         "transformers": str(transformers.__version__),
     }
-    if other := _other_than_official(config):
-        record |= other
+    record |= _other_than_official(config)
     return NetworkExtractor(
         "dinov2",
         _ClassToken(network),
@@ -143,7 +143,8 @@ def _prepare(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     return (images - mean) / std
 
 
-def _read_config(folder: Path) -> Any:
+def _empty_network(folder: Path) -> Any:
+    """The network that ``config.json`` describes, for images of our size, with random weights."""
     missing = [name for name in DINOV2.files if not (folder / name).is_file()]
     if missing:
         raise UsageError(
@@ -161,8 +162,14 @@ def _read_config(folder: Path) -> Any:
             f"{path} should be of a DINOv2 without registers (model_type 'dinov2') and says {kind!r}. Take the folder "
             f"of {DINOV2.repo}."
         )
-    wanted = {key: document[key] for key in OFFICIAL if key in document}
-    return _LIBRARY.Dinov2Config(**wanted, image_size=SIDE_PX)
+    sizes = {key: document[key] for key in OFFICIAL if key in document}
+    try:
+        return _LIBRARY.Dinov2Model(_LIBRARY.Dinov2Config(**sizes, image_size=SIDE_PX))
+    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path} describes no network that transformers {transformers.__version__} can build "
+            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}). Download it again."
+        ) from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -178,10 +185,10 @@ def _renamed(name: str) -> str:
     return name
 
 
-def _other_than_official(config: Any) -> dict[str, Any] | None:
-    """What the record says where the network is no ViT-L/14."""
+def _other_than_official(config: Any) -> dict[str, Any]:
+    """What the record says where the network is no ViT-L/14; nothing where it is one."""
     found = {key: getattr(config, key) for key in OFFICIAL}
     if found == OFFICIAL:
-        return None
+        return {}
     size = f"vit-{config.hidden_size}x{config.num_hidden_layers}"
     return {"network": "DINOv2, another than ViT-L/14", "variant": size, "config": found}

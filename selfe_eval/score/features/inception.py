@@ -107,7 +107,7 @@ def _loaded(
         "resize": resize,
         "layer": str(WIDTH),
     }
-    if not file.sha256.startswith(INCEPTION.sha256):
+    if file.sha256 != INCEPTION.sha256:
         record["variant"] = "unverified-weights"
     return NetworkExtractor(name, network, width=WIDTH, prepare=prepare, device=device, record=record)
 

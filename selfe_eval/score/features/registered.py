@@ -7,6 +7,8 @@ stops at images of several sizes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,6 +42,9 @@ def _wrapping(extractor: Extractor) -> type:
     """torch-fidelity takes classes and builds them itself, so each extractor gets a class of its own."""
 
     class Wrapped(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity carries no annotations
+        def __init__(self, name: str, features_list: list[str], **_options: Any) -> None:
+            super().__init__(name, features_list)
+
         @staticmethod
         def get_provided_features_list() -> tuple[str, ...]:
             return (LAYER,)

@@ -7,6 +7,7 @@ so, and only a metric that was asked for by name is worth a download of gigabyte
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -116,7 +117,9 @@ DINOV2 = HubSource(
 )
 _CLIP = "open_clip_model.safetensors"
 
-SOURCES: dict[str, FileSource | HubSource] = {
+Source = FileSource | HubSource
+
+SOURCES: Mapping[str, Source] = {
     "inception": INCEPTION,
     "inception-clean": INCEPTION,
     "dinov2": DINOV2,
@@ -140,14 +143,17 @@ SOURCES: dict[str, FileSource | HubSource] = {
 """Name of an extractor -> where its weights are had. Extractors that are not in it bring theirs along."""
 
 
-def problem_with_weights(name: str, given: Path | None) -> str | None:
+def problem_with_weights(
+    name: str, given: Path | None, *, sources: Mapping[str, Source] = SOURCES
+) -> str | None:
     """Why an extractor's weights are not at hand, as one paragraph; None where they are. Fetches and loads nothing.
 
     Args:
         name: Of the extractor.
         given: Where the user says that they are.
+        sources: The table.
     """
-    source = SOURCES.get(name)
+    source = sources.get(name)
     if given is not None and not given.exists():
         return f"The weights of the extractor {name!r} should be at {given}, where there is nothing.{_whence(source)}"
     if source is None or given is not None or source.here() is not None:
@@ -155,19 +161,20 @@ def problem_with_weights(name: str, given: Path | None) -> str | None:
     return f"The weights of the extractor {name!r} ({source.title}) are missing: {source.advice(name)}"
 
 
-def find_weights(name: str, given: Path | None) -> Path:
+def find_weights(name: str, given: Path | None, *, sources: Mapping[str, Source] = SOURCES) -> Path:
     """The weights of an extractor of the table: those given, those on this machine, or a fresh download.
 
     Args:
-        name: A key of ``SOURCES``.
+        name: A key of the table.
         given: Where the user says that they are.
+        sources: The table.
 
     Raises:
         UsageError: There is nothing where the user says, or nothing here and the download failed. It says which file
             to get, from where, its hash where it is known, and where to put it.
     """
-    source = SOURCES[name]
-    problem = problem_with_weights(name, given)
+    source = sources[name]
+    problem = problem_with_weights(name, given, sources=sources)
     if problem is None:
         found = given or source.here()
         assert found is not None
@@ -181,7 +188,7 @@ def find_weights(name: str, given: Path | None) -> Path:
         raise UsageError(f"{problem} (Downloading it failed: {reason})") from error
 
 
-def _whence(source: FileSource | HubSource | None) -> str:
+def _whence(source: Source | None) -> str:
     if source is None:
         return ""
     place = source.url if isinstance(source, FileSource) else f"https://huggingface.co/{source.repo}"
