@@ -83,6 +83,20 @@ def test_half_an_image_is_the_least_error() -> None:
     assert verdict.gain_lower == pytest.approx(0.25 - 1.6449 / 400, abs=1e-6)
 
 
+def test_points_have_the_verdict_of_the_same_shares() -> None:
+    """Scores of 0 to 100 with their full mark give every bound times 100, the floor of half an image included."""
+    shares = noisy_panel([0.2, 0.5, 0.5, 0.8])
+    shares.sums[:, 2] = shares.sums[:, 1]
+    points = Panel(tasks=shares.tasks, sums=100 * shares.sums, counts=shares.counts, planned=shares.planned)
+    one = drawdown_verdict(shares, [1, 2, 4, 8], delta=0.02)
+    other = drawdown_verdict(points, [1, 2, 4, 8], delta=2.0, full_mark=100.0)
+
+    assert other.outcome == one.outcome
+    assert one.drawdown_upper == pytest.approx(1.6449 / 3200, rel=1e-3)
+    for bound in ("drawdown", "drawdown_lower", "drawdown_upper", "gain_lower"):
+        assert getattr(other, bound) == pytest.approx(100 * getattr(one, bound), rel=1e-9)
+
+
 def test_degenerate_pairs_never_lower_the_quantile() -> None:
     """Columns without variance cannot make a violation easier to find."""
     covariance = np.diag([1.0, 1.0, 0.0, 0.0])

@@ -118,6 +118,43 @@ def test_interval_stays_in_the_unit_range() -> None:
     assert estimate.ci[1] == 1.0
 
 
+def test_points_are_estimated_as_shares_are() -> None:
+    """Scores of 0 to 100 give value, error and interval of the same shares, times 100."""
+    for means in (np.random.default_rng(0).uniform(size=(60, 1)), np.full((60, 1), 1.0)):
+        share = macro_estimate(panel_from_means(means, ("a",) * 60, 4))
+        points = macro_estimate(panel_from_means(100 * means, ("a",) * 60, 4), within=(0.0, 100.0))
+
+        assert share.value is not None
+        assert share.se is not None
+        assert share.ci is not None
+        assert points.value == pytest.approx(100 * share.value)
+        assert points.se == pytest.approx(100 * share.se)
+        assert points.ci == pytest.approx((100 * share.ci[0], 100 * share.ci[1]))
+
+
+def test_unbounded_means_get_the_normal_interval() -> None:
+    """Numbers without ends are clipped nowhere; one prompt gives them a value and no interval."""
+    means = np.array([[-40.0], [60.0], [130.0]])
+    everywhere = (-math.inf, math.inf)
+    estimate = macro_estimate(panel_from_means(means, ("a",) * 3, 2), within=everywhere)
+    alone = macro_estimate(panel_from_means(means[:1], ("a",), 2), within=everywhere)
+
+    half = 1.959964 * means.std(ddof=1) / math.sqrt(3)
+    assert estimate.ci == pytest.approx((50 - half, 50 + half), rel=1e-6)
+    assert (alone.value, alone.se, alone.ci) == (-40.0, None, None)
+
+
+def test_points_of_images_are_a_mean_over_images() -> None:
+    """With one stratum a prompt counts as often as it has images, and its images count once for the error."""
+    counts = np.array([[4], [1], [3]], dtype=np.int64)
+    panel = Panel(tasks=("all",) * 3, sums=np.array([[80.0], [30.0], [90.0]]), counts=counts, planned=counts)
+    estimate = macro_estimate(panel, within=(0.0, 100.0))
+
+    errors = np.array([80 - 25 * 4, 30 - 25, 90 - 25 * 3]) / 8
+    assert estimate.value == 25.0
+    assert estimate.se == pytest.approx(math.sqrt((errors**2).sum() * 3 / 2))
+
+
 def test_tasks_are_estimated_apart_in_their_order() -> None:
     """Each task has its own mean, in order of first appearance."""
     means = np.array([[1.0], [0.0], [1.0], [1.0]])
