@@ -59,7 +59,8 @@ def schedules(  # noqa: PLR0913 - the parameters are the options
     """  # noqa: D301 - Typer needs the control character, not its spelling
     from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
     from selfe_eval.generate.overrides import SamplerOverrides
-    from selfe_eval.pipeline.geneval import CheckpointJob, load_scorer
+    from selfe_eval.pipeline.geneval import load_scorer
+    from selfe_eval.pipeline.jobs import CheckpointJob
     from selfe_eval.pipeline.schedules import Sweep, run_sweep
     from selfe_eval.score.detectors.registry import detector_for
 

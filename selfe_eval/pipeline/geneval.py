@@ -15,10 +15,6 @@ from selfe_eval.generate.peers import PeerSettings
 from selfe_eval.generate.protocol import Generator
 from selfe_eval.pipeline.found_images import NO_STEPS, FoundImages, find_images, record_images
 from selfe_eval.pipeline.generate import FirstLook, generate
-from selfe_eval.pipeline.jobs import CheckpointJob as CheckpointJob
-from selfe_eval.pipeline.jobs import FoundImagesJob as FoundImagesJob
-from selfe_eval.pipeline.jobs import Job as Job
-from selfe_eval.pipeline.jobs import ModelJob as ModelJob
 from selfe_eval.pipeline.own_prompts import read_prompts
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress

@@ -49,7 +49,8 @@ def measure(run: Run, instruments: Instruments, progress: Progress) -> Measureme
         UntrustworthyError: images are missing or damaged.
     """
     suite = suite_of(run)
-    run = make_images(run, suite, progress)
+    scorer = instruments.scorer
+    run = make_images(run, suite, progress, None if scorer is None else scorer.score)
     run, notices = score_again(run, instruments, progress)
     summary = None
     if instruments.scorer is not None:
