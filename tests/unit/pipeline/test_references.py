@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from selfe_eval.pipeline.progress import Advance, Silence
 from selfe_eval.pipeline.reference_features import cache_folder
 from selfe_eval.pipeline.reference_images import ReferenceImages
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics
-from selfe_eval.pipeline.reference_world import ReferenceWorld, drawn_scenes
+from selfe_eval.pipeline.reference_world import ReferenceWorld, drawn_scenes, world_of
 from selfe_eval.pipeline.references import Reference, find_reference, refuse_unusable
 from selfe_eval.records import Suite
 from selfe_eval.score.detectors.protocol import RgbImages
@@ -449,26 +450,26 @@ def world(count: int) -> Suite:
     return Suite(name=suite.name, prompts=suite.prompts[:count], sha256=suite.sha256)
 
 
-def test_the_world_is_known_by_what_it_shows_and_computed_once() -> None:
-    """Four scenes of each prompt; another set of prompts is another reference, another wording is not."""
+def test_the_worlds_scenes_are_drawn_and_computed_once() -> None:
+    """Four different scenes of each prompt, in the order of the features, found in the cache the second time."""
     extractor = MeanColor()
-    whole = find_reference(None, world(3))
-    assert isinstance(whole, ReferenceWorld)
-    rows = features(whole, extractor)
+    found = find_reference(None, world(3))
+    assert isinstance(found, ReferenceWorld)
+    rows = features(found, extractor)
+    pixels = np.concatenate([one.pixels for draw in range(4) for one in drawn_scenes(found.prompts, draw)])
 
-    assert extractor.shown == [3, 3, 3, 3]
-    assert whole.record() == {"sha256": whole.sha256, "n": 12, "size": "64x64"}
-    assert len(np.unique(rows, axis=0)) == 12
-    pixels = [
-        images.pixels.mean(axis=(1, 2)) for draw in range(4) for images in drawn_scenes(whole.prompts, draw)
-    ]
-    np.testing.assert_allclose(rows, np.concatenate(pixels), rtol=1e-6)
+    assert found.record() == {"sha256": found.sha256, "n": 12, "size": "64x64"}
+    assert len({scene.tobytes() for scene in pixels}) == 12
+    np.testing.assert_allclose(rows, pixels.mean(axis=(1, 2)), rtol=1e-6)
     np.testing.assert_array_equal(features(find_reference(None, world(3)), extractor), rows)
     assert extractor.shown == [3, 3, 3, 3]
-    assert world_hash(world(2)) != whole.sha256
 
 
-def world_hash(suite: Suite) -> str:
-    found = find_reference(None, suite)
-    assert isinstance(found, ReferenceWorld)
-    return found.sha256
+def test_the_world_is_recognised_without_being_drawn() -> None:
+    """Another set of prompts is another reference; another wording of the same ones is not."""
+    plain = load_suite("openmoji")
+    reworded = [replace(prompt, text=f"{prompt.text}, please") for prompt in plain.prompts]
+
+    assert world_of(plain).sha256 == world_of(replace(plain, prompts=reworded)).sha256
+    assert world_of(plain).sha256 != world_of(world(2)).sha256
+    assert world_of(plain).num_images == 2212
