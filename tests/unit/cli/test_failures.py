@@ -8,11 +8,10 @@ from typer.testing import CliRunner, Result
 
 from selfe_eval.cli.failures import failures
 from selfe_eval.errors import UsageError
-from selfe_eval.pipeline.geneval import run_stages
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.suites.registry import load_suite
-from tests.fakes import FakeGenerator, FakeScorer, small_record
+from tests.fakes import FakeGenerator, FakeScorer, run_stages, small_record
 
 
 def scored_run(folder: Path, *, threshold: int) -> Path:
