@@ -42,7 +42,7 @@ def features_at(run: Run, extractor: Extractor, steps: int) -> tuple[list[ImageR
     images = read_images(run.images_file)
     found = {
         path: [images[key] for key in keys if key in images]
-        for path, keys in _files(run.record, extractor_folder(run, extractor)).items()
+        for path, keys in feature_files(run.record, extractor_folder(run, extractor)).items()
         if keys[0].steps == steps
     }
     present = {path: records for path, records in found.items() if records}
@@ -62,7 +62,7 @@ class FeatureViewer:
     def __init__(self, run: Run, extractor: Extractor) -> None:
         self._extractor = extractor
         self._folder = extractor_folder(run, extractor)
-        self._files = _files(run.record, self._folder)
+        self._files = feature_files(run.record, self._folder)
         self._file_of = {key: path for path, keys in self._files.items() for key in keys}
         self._batch_of: dict[ImageKey, Batch] = {}
         self._waiting: dict[ImageKey, tuple[ImageRecord, NDArray[np.uint8]]] = {}
@@ -135,7 +135,7 @@ class FeatureViewer:
         self._features.clear()
 
 
-def _files(record: RunRecord, folder: Path) -> dict[Path, tuple[ImageKey, ...]]:
+def feature_files(record: RunRecord, folder: Path) -> dict[Path, tuple[ImageKey, ...]]:
     """Every file of a run's features -> the images of its planned batch."""
     numbers: dict[int, int] = {}
     found = {}

@@ -9,6 +9,7 @@ from selfe_eval.errors import SelfeEvalError
 from selfe_eval.pipeline.generate import file_hash, metadata_line
 from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.summarise import derived_file_names, summary_files
+from selfe_eval.pipeline.validate_measures import measure_problems
 from selfe_eval.records import ImageKey, Suite
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
@@ -23,7 +24,8 @@ def problems(run: Run, suite: Suite) -> list[str]:
     """Everything that keeps a run from being whole and unchanged, one line each; empty if it is.
 
     Compares the records with the plan, every image file with its hash, every score with its image and its
-    objects, and the summary and the reference's own files with those that the scores give.
+    objects, the summary and the reference's own files with those that the scores give, and the files of every other
+    metric with the images and with each other.
     """
     try:
         return [*_unfinished(run), *_all_problems(run, suite)]
@@ -44,8 +46,10 @@ def _all_problems(run: Run, suite: Suite) -> Iterator[str]:
         yield from _image_problems(run, image)
     if run.spec.is_drawn:
         yield from _folder_problems(run, suite, images)
-    yield from _score_problems(run, planned, images)
-    yield from _summary_problems(run, suite)
+    if METRIC in run.record.measures.metrics:
+        yield from _score_problems(run, planned, images)
+        yield from _summary_problems(run, suite)
+    yield from measure_problems(run, suite, images)
 
 
 def _image_problems(run: Run, image: ImageRecord) -> Iterator[str]:
