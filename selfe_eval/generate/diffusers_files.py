@@ -53,8 +53,8 @@ class PipelineFolder:
     """Part that is loaded -> its library and class."""
     left_out: tuple[str, ...]
     """Parts that the pipeline has and that are not loaded."""
-    replaced: Mapping[str, Path]
-    """Part -> folder that its weights come from instead."""
+    networks: Mapping[str, Path]
+    """Part with weights -> folder that they come from, which settings may have moved."""
     files: Mapping[str, Path]
     """Name for the record -> path of every file that is loaded."""
 
@@ -88,21 +88,23 @@ def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
             f"The settings replace {', '.join(unknown)}, but {root / INDEX_FILE} has no such part: it has {', '.join(parts)}."
         )
     files: dict[str, Path] = {INDEX_FILE: root / INDEX_FILE}
-    replaced = {}
+    networks = {}
     for part, (_, class_name) in parts.items():
         place = settings.parts.get(part)
         if place is None:
-            names = _part_files(source, root, part, class_name, settings)
+            folder, names = root / part, _part_files(source, root, part, class_name, settings)
         else:
-            replaced[part] = _local(place, None, ["*.json"])
-            names = _part_files(place, replaced[part], "", class_name, settings)
+            folder = _local(place, None, ["*.json"])
+            names = _part_files(place, folder, "", class_name, settings)
+        if _has_weights(class_name):
+            networks[part] = folder
         files |= {f"{part}/{path.name}": path for path in names}
     return PipelineFolder(
         root=root,
         class_name=index["_class_name"],
         parts=parts,
         left_out=tuple(name for name in LEFT_OUT if _is_part(index.get(name))),
-        replaced=replaced,
+        networks=networks,
         files=files,
     )
 
@@ -149,10 +151,7 @@ def _part_files(
     """The files of one part, all there; ``subfolder`` is empty where the part is the whole place."""
     folder = root / subfolder
     revision = settings.revision if subfolder else None
-    if class_name.endswith(_WEIGHTLESS):
-        weights: tuple[str, ...] = ()
-    else:
-        weights = _weight_names(folder, settings.variant)
+    weights = _weight_names(folder, settings.variant) if _has_weights(class_name) else ()
     prefix = f"{subfolder}/" if subfolder else ""
     if not _is_directory(place):
         _local(place, revision, [prefix + name for name in (*weights, *_SMALL_FILES)])
@@ -164,6 +163,10 @@ def _part_files(
     _require(folder, class_name, weights)
     small = {path for pattern in _SMALL_FILES for path in folder.glob(pattern) if ".index." not in path.name}
     return sorted({*small, *(folder / name for name in weights)})
+
+
+def _has_weights(class_name: str) -> bool:
+    return not class_name.endswith(_WEIGHTLESS)
 
 
 def _require(folder: Path, class_name: str, weights: Sequence[str]) -> None:

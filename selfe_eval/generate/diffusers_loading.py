@@ -19,6 +19,8 @@ from selfe_eval.errors import UsageError
 from selfe_eval.generate.diffusers_files import INDEX_FILE, PipelineFolder
 from selfe_eval.generate.peers import PeerScheduler, PeerSettings
 
+_DTYPE_NAMES = {"diffusers": "torch_dtype", "transformers": "dtype"}
+"""What all versions that are allowed call the format of the weights."""
 _HAS_ACCELERATE = find_spec("accelerate") is not None
 """Without it there is but one way to load, and the libraries say so at length where they are not told."""
 _NEEDED = ("prompt", "num_inference_steps", "generator", "output_type", "height", "width")
@@ -37,22 +39,14 @@ def load_pipeline(folder: PipelineFolder, settings: PeerSettings, device: str) -
     options = {name: value for name, value in _PLAIN.items() if name in inspect.signature(kind).parameters}
     with _quiet():
         try:
-            for part in folder.replaced:
-                options[part] = _replacement(folder, part, settings)
+            networks = {part: _network(folder, part, settings) for part in folder.networks}
             pipeline = kind.from_pretrained(
-                folder.root,
-                torch_dtype=getattr(torch, settings.dtype),
-                variant=_variant_there(folder, settings),
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                low_cpu_mem_usage=_HAS_ACCELERATE,
-                **options,
+                folder.root, local_files_only=True, trust_remote_code=False, **networks, **options
             )
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(
-                f"{folder.root} cannot be loaded as a {folder.class_name}: {type(error).__name__}: {error} Copy the whole "
-                f"pipeline again, or use the versions of diffusers (here {diffusers.__version__}) and transformers (here "
+                f"{folder.root} cannot be loaded as a {folder.class_name}: {type(error).__name__}: {_beginning(error)} Copy the "
+                f"whole pipeline again, or use the versions of diffusers (here {diffusers.__version__}) and transformers (here "
                 f"{transformers.__version__}) that wrote it."
             ) from error
     if settings.scheduler:
@@ -88,25 +82,43 @@ def _pipeline_class(folder: PipelineFolder) -> Any:
     return kind
 
 
-def _replacement(folder: PipelineFolder, part: str, settings: PeerSettings) -> Any:
+def _network(folder: PipelineFolder, part: str, settings: PeerSettings) -> Any:
+    """One network with every weight from its files: the libraries fill what is missing with random numbers."""
     library, class_name = folder.parts[part]
-    kind = getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name)
-    return kind.from_pretrained(
-        folder.replaced[part],
-        torch_dtype=getattr(torch, settings.dtype),
-        variant=_variant_there(folder, settings, part),
+    kind: Any = getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name, None)
+    is_network = (
+        inspect.isclass(kind) and issubclass(kind, torch.nn.Module) and hasattr(kind, "from_pretrained")
+    )
+    if not is_network:
+        raise UsageError(
+            f"{library} has no network {class_name!r}, the {part} of {folder.root}. Upgrade {library}."
+        )
+    network, report = kind.from_pretrained(
+        folder.networks[part],
+        **{_DTYPE_NAMES[library]: getattr(torch, settings.dtype)},
+        variant=_variant_there(folder, part, settings.variant),
         use_safetensors=True,
         local_files_only=True,
         low_cpu_mem_usage=_HAS_ACCELERATE,
+        output_loading_info=True,
     )
+    if missing := sorted(report["missing_keys"]):
+        raise UsageError(
+            f"The weights of the {part} in {folder.networks[part]} lack {len(missing)} of the {class_name}'s tensors "
+            f"({missing[0]} is the first): it would draw with random numbers in their place. Copy the part again."
+        )
+    return network
 
 
-def _variant_there(folder: PipelineFolder, settings: PeerSettings, part: str = "") -> str | None:
-    """The variant, where the part (or any part) has files of it: a part without takes the unnamed ones."""
-    there = settings.variant and any(
-        name.startswith(part) and f".{settings.variant}." in name.replace("-", ".") for name in folder.files
-    )
-    return settings.variant if there else None
+def _variant_there(folder: PipelineFolder, part: str, variant: str | None) -> str | None:
+    """The variant, where the part has files of it: a part without takes the unnamed ones."""
+    names = [path.name for name, path in folder.files.items() if name.startswith(f"{part}/")]
+    return variant if any(f".{variant}" in name for name in names) else None
+
+
+def _beginning(error: Exception) -> str:
+    """The first two lines of a message that may be hundreds long."""
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])
 
 
 def _scheduler(own: Any, chosen: PeerScheduler) -> Any:
