@@ -73,7 +73,7 @@ def load(device: str = "cpu", weights: Path | None = None) -> NetworkExtractor:
     Raises:
         UsageError: The files are missing, cannot be had, are damaged, or hold another network.
     """
-    folder = find_weights("dinov2", weights)
+    folder = find_weights("dinov2", DINOV2, weights)
     network = _empty_network(folder)
     config, path = network.config, folder / WEIGHTS
     tensors = {_renamed(name): tensor for name, tensor in _read_tensors(path).items()}

@@ -92,7 +92,7 @@ def inception_network() -> nn.Sequential:
 def _loaded(
     name: str, device: str, weights: Path | None, *, prepare: Prepare, resize: str
 ) -> NetworkExtractor:
-    file = read_weight_file(find_weights(name, weights))
+    file = read_weight_file(find_weights(name, INCEPTION, weights))
     network = inception_network()
     fill(
         network,

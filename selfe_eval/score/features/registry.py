@@ -53,6 +53,6 @@ def weights_problem(name: str, weights: Path | None = None) -> str | None:
     """
     if name not in EXTRACTORS:
         raise unknown_name("extractor", name, EXTRACTORS)
-    from selfe_eval.score.features.weight_sources import problem_with_weights
+    from selfe_eval.score.features.weight_sources import SOURCES, problem_with_weights
 
-    return problem_with_weights(name, weights)
+    return problem_with_weights(name, SOURCES.get(name), weights)

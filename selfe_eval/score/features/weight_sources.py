@@ -18,6 +18,14 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from selfe_eval.errors import UsageError
 from selfe_eval.score.detectors.mask2former_weights import FOLDER_VARIABLE, weights_folder
+from selfe_eval.score.published_clip import (
+    VIT_B_32,
+    VIT_G_14,
+    VIT_L_14,
+    VIT_L_14_336,
+    PublishedClip,
+    find_on_disk,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +102,7 @@ class HubSource:
         files = " and ".join(self.files)
         put = "name it" if len(self.files) == 1 else "put them into one folder and name that"
         return (
-            f"{files} of {self.repo} is not in the cache of the Hugging Face hub. Get {files} from "
+            f"the cache of the Hugging Face hub lacks {files} of {self.repo}. Get {files} from "
             f"https://huggingface.co/{self.repo} and {put}: --weights {name}=PATH"
         )
 
@@ -104,6 +112,32 @@ class HubSource:
         ]
         return paths[0] if len(paths) == 1 else paths[0].parent
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSource:
+    """A published CLIP model, which open_clip fetches where it is loaded."""
+
+    clip: PublishedClip
+    """Which model."""
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return f"open_clip's {self.clip.architecture}, {self.clip.pretrained}"
+
+    def here(self) -> Path | None:
+        """The file, in the hub's cache or the clip package's."""
+        return find_on_disk(self.clip)
+
+    def advice(self, name: str) -> str:
+        """What to do where it is missing, for the extractor of this name."""
+        return (
+            f"the cache of the Hugging Face hub has nothing of {self.clip.hub}. Load them once where there is a network "
+            f"connection, or {self.clip.advice(f'--weights {name}=')}"
+        )
+
+
+Source = FileSource | HubSource | ClipSource
 
 INCEPTION = FileSource(
     title="InceptionV3 of 2015-12-05 with TensorFlow's weights, converted for torch-fidelity",
@@ -115,69 +149,52 @@ INCEPTION = FileSource(
 DINOV2 = HubSource(
     title="DINOv2 ViT-L/14", repo="facebook/dinov2-large", files=("config.json", "model.safetensors")
 )
-_CLIP = "open_clip_model.safetensors"
-
-Source = FileSource | HubSource
 
 SOURCES: Mapping[str, Source] = {
     "inception": INCEPTION,
     "inception-clean": INCEPTION,
     "dinov2": DINOV2,
-    "clip-vit-l-14": HubSource(
-        title="OpenAI's CLIP ViT-L/14", repo="timm/vit_large_patch14_clip_224.openai", files=(_CLIP,)
-    ),
-    "clip-vit-l-14-336": HubSource(
-        title="OpenAI's CLIP ViT-L/14 at 336 px",
-        repo="timm/vit_large_patch14_clip_336.openai",
-        files=(_CLIP,),
-    ),
-    "clip-vit-b-32": HubSource(
-        title="OpenAI's CLIP ViT-B/32", repo="timm/vit_base_patch32_clip_224.openai", files=(_CLIP,)
-    ),
-    "clip-vit-g-14-256": HubSource(
-        title="OpenCLIP's ViT-g/14 (laion2b_s12b_b42k)",
-        repo="laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
-        files=(_CLIP,),
-    ),
+    "clip-vit-l-14": ClipSource(clip=VIT_L_14),
+    "clip-vit-l-14-336": ClipSource(clip=VIT_L_14_336),
+    "clip-vit-b-32": ClipSource(clip=VIT_B_32),
+    "clip-vit-g-14-256": ClipSource(clip=VIT_G_14),
 }
-"""Name of an extractor -> where its weights are had. Extractors that are not in it bring theirs along."""
+"""Name of an extractor -> where its weights are had. An extractor that is not in it brings them along."""
 
 
-def problem_with_weights(
-    name: str, given: Path | None, *, sources: Mapping[str, Source] = SOURCES
-) -> str | None:
+def problem_with_weights(name: str, source: Source | None, given: Path | None) -> str | None:
     """Why an extractor's weights are not at hand, as one paragraph; None where they are. Fetches and loads nothing.
 
     Args:
         name: Of the extractor.
+        source: Where its weights are had; None for one that brings them along.
         given: Where the user says that they are.
-        sources: The table.
     """
-    source = sources.get(name)
     if given is not None and not given.exists():
-        return f"The weights of the extractor {name!r} should be at {given}, where there is nothing.{_whence(source)}"
+        return (
+            f"The weights of the extractor {name!r} should be at {given}, where there is nothing. Check the path, or leave "
+            f"--weights {name} out: they are then looked for."
+        )
     if source is None or given is not None or source.here() is not None:
         return None
     return f"The weights of the extractor {name!r} ({source.title}) are missing: {source.advice(name)}"
 
 
-def find_weights(name: str, given: Path | None, *, sources: Mapping[str, Source] = SOURCES) -> Path:
-    """The weights of an extractor of the table: those given, those on this machine, or a fresh download.
+def find_weights(name: str, source: FileSource | HubSource, given: Path | None) -> Path:
+    """An extractor's weights: those given, those on this machine, or a fresh download.
 
     Args:
-        name: A key of the table.
+        name: Of the extractor.
+        source: Where its weights are had.
         given: Where the user says that they are.
-        sources: The table.
 
     Raises:
         UsageError: There is nothing where the user says, or nothing here and the download failed. It says which file
             to get, from where, its hash where it is known, and where to put it.
     """
-    source = sources[name]
-    problem = problem_with_weights(name, given, sources=sources)
-    if problem is None:
-        found = given or source.here()
-        assert found is not None
+    problem = problem_with_weights(name, source, given)
+    found = given or source.here()
+    if problem is None and found is not None:
         return found
     if given is not None:
         raise UsageError(problem)
@@ -186,13 +203,6 @@ def find_weights(name: str, given: Path | None, *, sources: Mapping[str, Source]
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"{problem} (Downloading it failed: {reason})") from error
-
-
-def _whence(source: Source | None) -> str:
-    if source is None:
-        return ""
-    place = source.url if isinstance(source, FileSource) else f"https://huggingface.co/{source.repo}"
-    return f" {source.title} is had from {place}."
 
 
 def _torch_cache() -> Path:

@@ -30,9 +30,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     return own, cache
 
 
-def _local(path: Path, sha256: str) -> dict[str, FileSource]:
-    """A table with one file, whose address is a path."""
-    return {"one": FileSource(title="a test", file="one.pth", url=path.as_uri(), sha256=sha256)}
+def _local(path: Path, sha256: str) -> FileSource:
+    """A file whose address is a path."""
+    return FileSource(title="a test", file="one.pth", url=path.as_uri(), sha256=sha256)
 
 
 def test_every_extractor_says_where_its_weights_are_had() -> None:
@@ -78,7 +78,7 @@ def test_files_are_found_where_programs_leave_them(folders: tuple[Path, Path], p
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
     assert weights_problem("inception") is None
-    assert find_weights("inception", None) == path
+    assert find_weights("inception", INCEPTION, None) == path
 
 
 def test_what_the_user_names_is_taken(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_what_the_user_names_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     path.write_bytes(b"")
     assert weights_problem("inception", path) is None
-    assert find_weights("inception", path) == path
-    assert find_weights("dinov2", tmp_path) == tmp_path
+    assert find_weights("inception", INCEPTION, path) == path
+    assert find_weights("dinov2", DINOV2, tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize("name", ["inception", "dinov2", "openmoji-clip"])
@@ -99,9 +99,24 @@ def test_a_named_path_without_anything_is_an_error(
     (folders[0] / INCEPTION.file).write_bytes(b"")
     path = tmp_path / "typo"
     assert f"{path}, where there is nothing" in str(weights_problem(name, path))
-    if name in SOURCES:
+    for source in (INCEPTION, DINOV2):
         with pytest.raises(UsageError, match="where there is nothing"):
-            find_weights(name, path)
+            find_weights(name, source, path)
+
+
+def test_clip_models_are_found_where_the_clip_package_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's own file counts as well as the hub's copy; the advice names its address and the option."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source = SOURCES["clip-vit-b-32"]
+    advice = source.advice("clip-vit-b-32")
+    assert "openaipublic.azureedge.net" in advice
+    assert "--weights clip-vit-b-32=ViT-B-32.pt" in advice
+    kept = tmp_path / ".cache" / "clip" / "ViT-B-32.pt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"")
+    assert weights_problem("clip-vit-b-32") is None
 
 
 def test_a_missing_file_is_fetched_into_the_folder_of_weights(
@@ -109,13 +124,13 @@ def test_a_missing_file_is_fetched_into_the_folder_of_weights(
 ) -> None:
     """It is found there afterwards; asking whether it is there has fetched nothing."""
     (tmp_path / "elsewhere").write_bytes(b"weights")
-    sources = _local(tmp_path / "elsewhere", hashlib.sha256(b"weights").hexdigest())
-    assert problem_with_weights("one", None, sources=sources) is not None
+    source = _local(tmp_path / "elsewhere", hashlib.sha256(b"weights").hexdigest())
+    assert problem_with_weights("one", source, None) is not None
     assert not folders[0].exists()
-    path = find_weights("one", None, sources=sources)
+    path = find_weights("one", source, None)
     assert path == folders[0] / "one.pth"
     assert path.read_bytes() == b"weights"
-    assert problem_with_weights("one", None, sources=sources) is None
+    assert problem_with_weights("one", source, None) is None
 
 
 @pytest.mark.parametrize("content", [None, b"other weights"], ids=["unreachable", "another file"])
@@ -123,12 +138,12 @@ def test_a_failed_download_leaves_nothing(
     folders: tuple[Path, Path], tmp_path: Path, content: bytes | None
 ) -> None:
     """An address without the file, or with another one, is the same paragraph with the reason; no file appears."""
-    source = tmp_path / "elsewhere"
+    path = tmp_path / "elsewhere"
     if content is not None:
-        source.write_bytes(content)
-    sources = _local(source, hashlib.sha256(b"weights").hexdigest())
+        path.write_bytes(content)
+    source = _local(path, hashlib.sha256(b"weights").hexdigest())
     with pytest.raises(UsageError, match=r"--weights one=PATH \(Downloading it failed: \S+"):
-        find_weights("one", None, sources=sources)
+        find_weights("one", source, None)
     assert list(folders[0].iterdir()) == []
 
 
@@ -143,14 +158,14 @@ def test_files_of_the_hub_are_found_in_its_cache(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys\n"
         "from selfe_eval.errors import UsageError\n"
-        "from selfe_eval.score.features.weight_sources import find_weights, problem_with_weights\n"
+        "from selfe_eval.score.features.weight_sources import DINOV2, find_weights, problem_with_weights\n"
         "try:\n"
-        "    find_weights('dinov2', None)\n"
+        "    find_weights('dinov2', DINOV2, None)\n"
         "except UsageError as error:\n"
         "    print(error)\n"
         "pathlib.Path(sys.argv[1], 'model.safetensors').write_bytes(b'')\n"
-        "print(problem_with_weights('dinov2', None))\n"
-        "print(find_weights('dinov2', None))\n"
+        "print(problem_with_weights('dinov2', DINOV2, None))\n"
+        "print(find_weights('dinov2', DINOV2, None))\n"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
     result = subprocess.run(
