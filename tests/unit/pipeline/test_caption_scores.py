@@ -31,7 +31,7 @@ SPREAD = Measured(metric=METRICS["spread"], extractor="openmoji-clip")
 
 
 class FakeTowers:
-    """Reads every text as the first axis of the plane, and nothing beyond 19 letters."""
+    """Reads a text that ends in an even digit as the first axis of the plane, else the second; 19 letters at most."""
 
     name = "fake"
     width = 2
@@ -42,8 +42,9 @@ class FakeTowers:
 
     def read(self, texts: Sequence[str]) -> Texts:
         self.read_texts = list(texts)
-        features = np.tile(np.array([[2.0, 0.0]], np.float32), (len(texts), 1))
-        return Texts(features=features, truncated=np.array([len(text) > 19 for text in texts]))
+        axes = [[0.0, 2.0] if int(text[-1]) % 2 else [2.0, 0.0] for text in texts]
+        truncated = [len(text) > 19 for text in texts]
+        return Texts(features=np.array(axes, np.float32), truncated=np.array(truncated))
 
     def extract(self, images: RgbImages) -> NDArray[np.float32]:
         raise AssertionError(f"{len(images)} images were looked at")
@@ -60,7 +61,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def _vector(key: ImageKey) -> list[float]:
-    """Cosines to the texts' axis: 0.6 at one step, 0.8 for the first and -0.6 for the second image at four."""
+    """Cosines to the two axes: 0.6 and 0.8; at four steps 0.8 and 0.6, of the second image -0.6 and 0.8."""
     if key.steps == 1:
         return [3.0, 4.0]
     return [4.0, 3.0] if key.image_index == 0 else [-3.0, 4.0]
@@ -93,7 +94,8 @@ def test_every_planned_image_has_its_score(run: Run) -> None:
     values = read_values(layout.scores_path(run.folder, "clip-score.openmoji-clip"))
     assert list(values) == planned_keys(run.record)
     for key, record in values.items():
-        expected = 60.0 if key.steps == 1 else (80.0, 0.0)[key.image_index]
+        by_axis = (60.0, 80.0) if key.steps == 1 else ((80.0, 60.0), (0.0, 80.0))[key.image_index]
+        expected = by_axis[key.prompt_id % 2]
         assert record.value == pytest.approx(expected, abs=1e-12)
         assert record.image_sha256 == f"sha of {key}"
     assert len({record.scorer for record in values.values()}) == 1
@@ -103,7 +105,9 @@ def test_torchmetrics_keeps_negative_numbers_for_its_mean(run: Run) -> None:
     """Its clamp comes last, so that images that fit worse than not at all count."""
     _scored(run, "torchmetrics")
     values = read_values(layout.scores_path(run.folder, "clip-score.torchmetrics"))
-    at_four = np.array([record.value for key, record in values.items() if key.steps == 4])
+    at_four = np.array(
+        [record.value for key, record in values.items() if key.steps == 4 and key.prompt_id % 2 == 0]
+    )
     assert at_four.min() == pytest.approx(-60.0)
     assert mean_score(at_four, PROTOCOLS["torchmetrics"].clamp) == pytest.approx(10.0)
 
@@ -172,6 +176,14 @@ def test_spread_compares_the_images_of_one_prompt_and_step_count(run: Run) -> No
     assert document["protocol"]["extractor"] == {"extractor": "fake", "weights_sha256": "6" * 64}
     assert document["notes"] == []
     assert not write_spread(run, SPREAD, FakeTowers("cuda").describe(), _blocks(run, size=7))
+
+
+def test_one_prompt_at_two_step_counts_is_two_groups(run: Run) -> None:
+    """Images of different step counts are never compared, though they follow each other where there is one prompt."""
+    keys = [key for key in planned_keys(run.record) if key.prompt_id == 0]
+    write_spread(run, SPREAD, FakeTowers().describe(), _blocks(run, keys))
+    values = read_values(layout.scores_path(run.folder, "spread.openmoji-clip"))
+    assert [record.value for record in values.values()] == pytest.approx([0.0, 0.0, 1.0, 1.0], abs=1e-12)
 
 
 def test_an_image_alone_has_no_spread(run: Run) -> None:
