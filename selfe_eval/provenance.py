@@ -22,6 +22,7 @@ PACKAGES = (
     "torch",
     "torchvision",
     "diffusers",
+    "torch-fidelity",
     "numpy",
     "pillow",
     "open_clip_torch",

@@ -21,6 +21,7 @@ REQUIRES = (
 
 GOOD = {Requirement(line).name.replace("_", "-"): "99" for line in PROJECT["dependencies"]} | {
     "diffusers": "0.42.1",
+    "torch-fidelity": "0.4.0",
     "python": "3.11.7",
     "torch": "2.13.0",
     "torchvision": "0.28.0",
