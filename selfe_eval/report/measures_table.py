@@ -111,7 +111,7 @@ def _table(columns: Sequence[Column], *, text_first: bool = False) -> Table:
     for place, column in enumerate(columns):
         is_text = text_first and place == 0
         table.add_column(
-            column.heading,
+            Text(column.heading),
             justify="left" if is_text else "right",
             overflow="fold",
             no_wrap=not is_text,
