@@ -23,6 +23,7 @@ from selfe_eval.score.clip_model import (
     ClipModel,
     bundled_model,
     known_file,
+    model_from_file,
     model_from_folder,
     published_model,
     uses_quick_gelu,
@@ -30,7 +31,14 @@ from selfe_eval.score.clip_model import (
 from selfe_eval.score.exact_float32 import exact_float32
 from selfe_eval.score.features.network_extractor import NetworkExtractor
 from selfe_eval.score.features.protocol import Texts
-from selfe_eval.score.published_clip import VIT_B_32, VIT_G_14, VIT_L_14, VIT_L_14_336, PublishedClip
+from selfe_eval.score.published_clip import (
+    VIT_B_32,
+    VIT_G_14,
+    VIT_L_14,
+    VIT_L_14_336,
+    PublishedClip,
+    find_on_disk,
+)
 
 OWN_WEIGHTS = "own-weights"
 """The variant of an extractor with weights of a user's own."""
@@ -98,10 +106,20 @@ def load_published(
             activation.
     """
     if weights is None:
-        model = published_model(clip, purpose=f"the extractor {name}", option=f"--weights {name}=")
+        model = _looked_for(name, clip)
     else:
         model = model_from_folder(weights) if weights.is_dir() else known_file(weights, clip)
     return ClipExtractor(name, model, device=device, first_side=first_side)
+
+
+def _looked_for(name: str, clip: PublishedClip) -> ClipModel:
+    """What lies on this disk before anything is downloaded: a sweep counts on that."""
+    found = find_on_disk(clip)
+    if found is None:
+        return published_model(clip, purpose=f"the extractor {name}", option=f"--weights {name}=")
+    if clip.file is not None and found == clip.file.kept:
+        return known_file(found, clip)
+    return model_from_file(found, clip, is_official=True)
 
 
 class ClipExtractor(NetworkExtractor):

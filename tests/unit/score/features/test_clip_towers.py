@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torchvision.transforms.functional import center_crop  # type: ignore[import
 from selfe_eval.errors import UsageError
 from selfe_eval.provenance import file_sha256
 from selfe_eval.resources import checkpoints_dir
-from selfe_eval.score.clip_model import uses_quick_gelu
+from selfe_eval.score.clip_model import model_from_file, uses_quick_gelu
 from selfe_eval.score.detectors.protocol import RgbImages
 from selfe_eval.score.features.clip_towers import load_openmoji, load_published, square
 from selfe_eval.score.features.protocol import extractor_id
@@ -28,6 +29,7 @@ from selfe_eval.score.published_clip import (
     VIT_L_14_336,
     OpenAiFile,
     PublishedClip,
+    find_on_disk,
 )
 
 TINY = {
@@ -132,6 +134,32 @@ def test_published_weights_are_known_by_their_hash(weights: Path) -> None:
         load_published("tiny", other, "cpu", weights)
     with pytest.raises(UsageError, match="not a file of known hash"):
         load_published("tiny", replace(clip, pretrained="laion", file=None), "cpu", weights)
+
+
+def test_what_lies_on_the_disk_is_taken_before_anything_is_downloaded(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clip package's copy by its hash, and the hub's copy, which has another, by its place: both are official."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    clip = _published(weights)
+    assert clip.file is not None
+    clip.file.kept.parent.mkdir(parents=True)
+    shutil.copy(weights, clip.file.kept)
+    assert load_published("tiny", clip, "cpu", None).describe()["pretrained"] == "openai"
+    with pytest.raises(UsageError, match=r"is not OpenAI's ViT-tiny\.safetensors"):
+        load_published(
+            "tiny", replace(clip, file=OpenAiFile(name=weights.name, sha256="0" * 64)), "cpu", None
+        )
+
+    snapshot = tmp_path / "hub" / "models--nobody--nothing" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("a" * 40)
+    shutil.copy(weights, snapshot / "open_clip_model.safetensors")
+    found = find_on_disk(clip, tmp_path / "hub")
+    assert found == snapshot / "open_clip_model.safetensors"
+    model = model_from_file(found, replace(clip, file=None), is_official=True)
+    assert (model.pretrained, model.is_own) == ("openai", False)
 
 
 def test_weights_of_one_s_own_are_a_variant(tmp_path: Path, weights: Path) -> None:
