@@ -63,6 +63,11 @@ def method_of(metric: str) -> dict[str, Any]:
     return {"method": "MMD^2", "kernel": kernel, **shape, "estimator": estimator, "scale": SCALE[kernel]}
 
 
+def needs_neighbors(metric: str) -> bool:
+    """Whether a metric looks at the neighbours of vectors, whose distance follows from how many there are."""
+    return metric in _NEIGHBORS
+
+
 def fewest(metric: str) -> tuple[int, int]:
     """The least number of images that gives a number, and of images in the reference."""
     return (NEIGHBOR + 1, DENSITY_NEIGHBOR + 1) if metric in _NEIGHBORS else (2, 2)

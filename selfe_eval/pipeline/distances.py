@@ -17,7 +17,7 @@ import numpy as np
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.metrics import Measured
-from selfe_eval.pipeline.comparing import FRECHET, Side, comparison, fewest, method_of
+from selfe_eval.pipeline.comparing import FRECHET, Side, comparison, fewest, method_of, needs_neighbors
 from selfe_eval.pipeline.extract import features_at
 from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.progress import Progress
@@ -220,6 +220,11 @@ def _notes(
         notes.append(
             f"Unreliable (N < 5k): {fewer} images make the distance too large, by about 1/N. Compare only numbers of the "
             "same count."
+        )
+    elif num_others not in {None, num_images} and needs_neighbors(measured.metric.name):
+        notes.append(
+            f"The run has {num_images} images at a step count and the reference {num_others}: how far neighbours are follows "
+            "from how many there are, so compare only numbers of the same counts."
         )
     return tuple(notes)
 

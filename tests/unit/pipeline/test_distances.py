@@ -304,6 +304,15 @@ def test_few_images_are_noted_where_they_matter(folder: Path, others: Path) -> N
     )
 
 
+def test_unequal_counts_are_noted_where_neighbours_count(folder: Path, others: Path, tmp_path: Path) -> None:
+    """Few images cover little of a large reference, whatever they show."""
+    assert any(
+        "The run has 24 images at a step count and the reference 10" in note
+        for note in measure(folder, [COVERAGE], others)["coverage"].notes
+    )
+    assert len(measure(folder, [COVERAGE], draw(tmp_path / "same", seed=1))["coverage"].notes) == 1
+
+
 def test_too_few_images_for_a_number_are_an_error(folder: Path, others: Path, tmp_path: Path) -> None:
     """Of the reference, and of the run: with how many there are and how many it needs."""
     for path in sorted(others.glob("*.png"))[5:]:
