@@ -73,13 +73,22 @@ def _pipeline_class(folder: PipelineFolder) -> Any:
     takes = inspect.signature(kind.__call__).parameters
     missing = [name for name in _NEEDED if name not in takes]
     foreign = [name for name in _FOREIGN if name in takes]
-    if missing or foreign:
+    if missing or (foreign and not _draws_without(foreign, kind)):
         what = f"takes {', '.join(foreign)}" if foreign else f"takes no {', '.join(missing)}"
         raise UsageError(
             f"{folder.root} is a {folder.class_name}, which {what}: it does not draw an image from a text alone. Give a "
             "text-to-image pipeline, or wrap this one as --model module:attribute."
         )
     return kind
+
+
+def _draws_without(foreign: list[str], kind: type) -> bool:
+    """Whether all that a pipeline could start from is an image it can do without, as FLUX.2: diffusers lists those."""
+    if foreign != ["image"] or "Control" in kind.__name__:
+        return False
+    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+
+    return kind in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
 
 
 def _network(folder: PipelineFolder, part: str, settings: PeerSettings) -> Any:

@@ -79,11 +79,14 @@ def chosen_guidance(
     if convention == "none":
         if asked is not None and asked != 1:
             raise UsageError(
-                f"--guidance {asked}: {name} was distilled without guidance and reads no scale. Leave the option out."
+                f"--guidance {asked}: {name} reads no such scale; it was distilled without guidance, or has a convention of its "
+                "own. Leave the option out."
             )
         used = None
     else:
-        used = next(value for value in (asked, scale, defaults["guidance_scale"]) if value is not None)
+        used = next(
+            (value for value in (asked, scale, defaults["guidance_scale"]) if value is not None), None
+        )
     if convention == "classifier-free" and used is not None and used <= 1:
         convention = "none"
     if negative_prompt is not None and convention != "classifier-free":

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 from safetensors.torch import load_file, save_file
 
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.diffusers_files import diffusers_files, pipeline_folder
+from selfe_eval.generate.diffusers_loading import _draws_without
 from selfe_eval.generate.diffusers_pipeline import load_diffusers_generator
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.peers import PeerScheduler, PeerSettings
@@ -211,6 +213,21 @@ def test_only_text_to_image_pipelines_are_loaded(folder: Path, class_name: str, 
 
     with pytest.raises(UsageError, match=message):
         load(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of another pipeline that diffusers lists
+def test_a_pipeline_may_read_an_image_and_do_without() -> None:
+    """FLUX.2 can be given images and draws from a text alone; a ControlNet or image-to-image pipeline cannot."""
+    kinds = {
+        "Flux2Pipeline": True,
+        "StableDiffusionControlNetPipeline": False,
+        "StableDiffusionXLImg2ImgPipeline": False,
+    }
+
+    found = {name: _draws_without(["image"], getattr(diffusers, name)) for name in kinds}
+
+    assert found == kinds
+    assert not _draws_without(["image", "mask_image"], diffusers.Flux2Pipeline)
 
 
 def test_files_that_do_not_fit_together_are_an_error_of_ours(folder: Path) -> None:

@@ -192,7 +192,7 @@ def test_a_negative_prompt_that_nothing_would_read_is_refused(load: Loader, fami
 
 def test_a_scale_that_nothing_would_read_is_refused(load: Loader) -> None:
     """FLUX.1-schnell takes a guidance scale and ignores it: asking for one is an error."""
-    with pytest.raises(UsageError, match=r"--guidance 4\.0: flux-schnell was distilled without guidance"):
+    with pytest.raises(UsageError, match=r"--guidance 4\.0: flux-schnell reads no such scale"):
         load("flux-schnell", guidance=4.0)
 
 
