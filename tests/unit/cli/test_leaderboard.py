@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from typer.testing import CliRunner, Result
 
 from selfe_eval.cli.leaderboard import leaderboard
 from selfe_eval.errors import UntrustworthyError, UsageError
+from selfe_eval.report.measures import measures_bytes
+from tests.fakes import small_suite
+from tests.unit.report.conftest import simulated_measures
 
 FinishedRun = Callable[..., Path]
 
@@ -102,6 +107,65 @@ def test_a_damaged_summary_is_refused(finished_run: FinishedRun, content: str) -
 def test_partial_runs_are_barred_unless_asked_for(finished_run: FinishedRun) -> None:
     """A partial run is refused; with --allow-partial it is shown with its stamp."""
     run = finished_run("a", {1: 0.3, 50: 0.6}, limit=100)
+    refused = invoke(run)
+
+    assert isinstance(refused.exception, UntrustworthyError)
+    assert "--allow-partial" in str(refused.exception)
+    assert "PARTIAL" in invoke(run, "--allow-partial").stdout
+
+
+def add_metrics(run: Path, **changes: object) -> Path:
+    """Beside what is there, a document of other metrics."""
+    run.mkdir(exist_ok=True)
+    measures = simulated_measures(
+        replace(small_suite(), name="openmoji"),
+        **{"sets": {"fid": {1: 9.0, 50: 3.0}}, "clip": {1: 20.0, 50: 25.0}, **changes},  # type: ignore[arg-type]
+    )
+    (run / "metrics.json").write_bytes(measures_bytes(measures))
+    return run
+
+
+def test_other_metrics_follow_geneval(finished_run: FinishedRun, tmp_path: Path) -> None:
+    """Runs with GenEval, with other metrics, and with both stand in one output, each metric in its own table."""
+    a = finished_run("a", {1: 0.3, 50: 0.6})
+    b = add_metrics(finished_run("b", {1: 0.2, 50: 0.6}), model="b")
+    c = add_metrics(tmp_path / "c", model="c", seed=1)
+    text = invoke(a, b, c).stdout
+    geneval, _, others = text.partition("on another scale")
+
+    assert "a: MONOTONE" in geneval
+    assert "b: MONOTONE" in geneval
+    assert geneval.index("FLUX.1-dev †") < geneval.index("CLIP-score°") < geneval.index("FID°")
+    assert [line.split()[0] for line in geneval.partition("FID° on")[2].splitlines()[3:5]] == ["b", "c"]
+    assert "Self-E 0.5B" in others
+
+
+def test_runs_without_geneval_need_no_published_rows(tmp_path: Path) -> None:
+    """Printed scores are of GenEval: without it there is nothing to show them beside."""
+    run = add_metrics(tmp_path / "c")
+
+    for form in ("rich", "md", "csv", "json"):
+        text = invoke(run, "--format", form).stdout
+        assert "fid[openmoji-clip]" in text
+        assert "FLUX" not in text
+
+
+def test_every_format_has_every_metric(finished_run: FinishedRun) -> None:
+    """Markdown, CSV and JSON hold GenEval's rows and those of the other metrics."""
+    run = add_metrics(finished_run("a", {1: 0.3, 50: 0.6}), model="a")
+    rows = list(csv.DictReader(io.StringIO(invoke(run, "--format", "csv", "--no-published").stdout)))
+    document = json.loads(invoke(run, "--json").stdout)
+
+    assert [row["metric"] for row in rows] == [
+        name for name in ("geneval", "clip-score[openmoji-clip]", "fid[openmoji-clip]") for _ in range(2)
+    ]
+    assert [row["metric"] for row in document["runs"][0]["rows"]] == [row["metric"] for row in rows]
+    assert re.search(r"\| a \| 9\.\d* ±", invoke(run, "--format", "md").stdout)
+
+
+def test_partial_metrics_are_barred_unless_asked_for(tmp_path: Path) -> None:
+    """A partial run of other metrics is refused like one of GenEval."""
+    run = add_metrics(tmp_path / "c", prompt_ids=(0, 1, 2))
     refused = invoke(run)
 
     assert isinstance(refused.exception, UntrustworthyError)
