@@ -107,10 +107,16 @@ def _measured_with(
     for one in wanted:
         _refuse_too_few(one, images, reference)
     documents = {one.name: _document(run, one, extractor, reference, images) for one in wanted}
+    lacking = {
+        here.steps: [one for one in wanted if here.steps not in documents[one.name].steps] for here in images
+    }
     total = sum(len(here.records) for here in images)
-    with progress.stage(f"compare ({extractor.name})", total=total, done=0) as advance:
+    done = sum(len(here.records) for here in images if not lacking[here.steps])
+    with progress.stage(f"compare ({extractor.name})", total=total, done=done) as advance:
         for here in images:
-            missing = [one for one in wanted if here.steps not in documents[one.name].steps]
+            missing = lacking[here.steps]
+            if not missing:
+                continue
             group = np.array([groups[prompt_id] for prompt_id in here.prompt_ids])
             names = [one.metric.name for one in missing]
             found = comparison(names, here.rows, group, side, num_groups=len(set(groups.values())))

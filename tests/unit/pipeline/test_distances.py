@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from selfe_eval.pipeline.extract import FeatureViewer, features_at
 from selfe_eval.pipeline.generate import generate
 from selfe_eval.pipeline.look import look
 from selfe_eval.pipeline.opening import existing_run, planned_run
-from selfe_eval.pipeline.progress import Silence
+from selfe_eval.pipeline.progress import Advance, Silence
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics
 from selfe_eval.pipeline.references import Reference, find_reference
 from selfe_eval.runs.distances import Distances, images_sha256, read_distances
@@ -229,6 +230,34 @@ def test_numbers_that_are_there_are_not_computed_again(folder: Path, others: Pat
 
     assert measure(folder, [FID], others)["fid"].steps[1].value == 77.0
     assert path.stat().st_mtime_ns == before
+
+
+class Told:
+    """Remembers what stages said of themselves, and how many images each did."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, int]] = []
+        self.advanced: list[tuple[int, str]] = []
+
+    @contextlib.contextmanager
+    def stage(self, name: str, *, total: int, done: int) -> Iterator[Advance]:
+        self.stages.append((name, total, done))
+        yield lambda count, detail: self.advanced.append((count, detail))
+
+
+def test_progress_counts_what_is_missing(folder: Path, others: Path) -> None:
+    """A step count whose numbers are there needs no work, and none is told of."""
+    measure(folder, [FID], others)
+    for wanted, done, advanced in (
+        ([FID], 48, []),
+        ([FID, KID], 0, [(24, "1 steps"), (24, "4 steps")]),
+    ):
+        told = Told()
+        with existing_run(folder) as run:
+            reference = find_reference(str(others), SUITE)
+            measure_distances(run, SUITE, wanted, {"mean-color": MeanColor()}, reference, told)
+        assert told.stages == [("reference (mean-color)", 10, 10), ("compare (mean-color)", 48, done)]
+        assert told.advanced == advanced
 
 
 @pytest.mark.parametrize("changed", ["image", "protocol", "version"])
