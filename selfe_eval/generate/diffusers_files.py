@@ -33,8 +33,6 @@ _WEIGHTLESS = (
     "Scheduler",
 )
 """How the classes of parts without weights end."""
-_STEMS = ("diffusion_pytorch_model", "model")
-"""Of weight files, as diffusers and transformers write them."""
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 """Configurations, vocabularies and templates."""
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
@@ -92,13 +90,12 @@ def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
     for part, (_, class_name) in parts.items():
         place = settings.parts.get(part)
         if place is None:
-            folder, names = root / part, _part_files(source, root, part, class_name, settings)
+            found = _Part(place=source, revision=settings.revision, root=root, subfolder=part)
         else:
-            folder = _local(place, None, ["*.json"])
-            names = _part_files(place, folder, "", class_name, settings)
+            found = _Part(place=place, revision=None, root=_local(place, None, ["*.json"]), subfolder="")
         if _has_weights(class_name):
-            networks[part] = folder
-        files |= {f"{part}/{path.name}": path for path in names}
+            networks[part] = found.folder
+        files |= {f"{part}/{path.name}": path for path in _part_files(found, class_name, settings.variant)}
     return PipelineFolder(
         root=root,
         class_name=index["_class_name"],
@@ -145,21 +142,41 @@ def _is_part(entry: object) -> bool:
     return isinstance(entry, list) and len(entry) == 2 and entry != [None, None]
 
 
-def _part_files(
-    place: str, root: Path, subfolder: str, class_name: str, settings: PeerSettings
-) -> Sequence[Path]:
-    """The files of one part, all there; ``subfolder`` is empty where the part is the whole place."""
-    folder = root / subfolder
-    revision = settings.revision if subfolder else None
-    weights = _weight_names(folder, settings.variant) if _has_weights(class_name) else ()
-    prefix = f"{subfolder}/" if subfolder else ""
-    if not _is_directory(place):
-        _local(place, revision, [prefix + name for name in (*weights, *_SMALL_FILES)])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Where one part of a pipeline lies."""
+
+    place: str
+    """The folder or hub name of it, or of the pipeline it belongs to."""
+    revision: str | None
+    """Of a hub name."""
+    root: Path
+    """The place as a folder."""
+    subfolder: str
+    """In the place; empty where the part is the whole place."""
+
+    @property
+    def folder(self) -> Path:
+        """Holds the part's files."""
+        return self.root / self.subfolder
+
+    def fetch(self, names: Sequence[str]) -> None:
+        """See that files of these names or patterns are there, as far as a hub has them."""
+        if not _is_directory(self.place):
+            prefix = f"{self.subfolder}/" if self.subfolder else ""
+            _local(self.place, self.revision, [prefix + name for name in names])
+
+
+def _part_files(part: _Part, class_name: str, variant: str | None) -> Sequence[Path]:
+    """The files of one part, all there."""
+    folder = part.folder
+    part.fetch(_SMALL_FILES)
     if not folder.is_dir():
         raise UsageError(
-            f"{root} lacks the folder {subfolder}, a {class_name}. Copy the whole pipeline again."
+            f"{part.root} lacks the folder {part.subfolder}, a {class_name}. Copy the whole pipeline again."
         )
     _refuse_foreign_code(folder)
+    weights = _weight_names(part, variant) if _has_weights(class_name) else ()
     _require(folder, class_name, weights)
     small = {path for pattern in _SMALL_FILES for path in folder.glob(pattern) if ".index." not in path.name}
     return sorted({*small, *(folder / name for name in weights)})
@@ -183,17 +200,19 @@ def _require(folder: Path, class_name: str, weights: Sequence[str]) -> None:
     raise UsageError(f"{folder}, a {class_name}, lacks {', '.join(missing)}. {advice}")
 
 
-def _weight_names(folder: Path, variant: str | None) -> tuple[str, ...]:
-    """Index and shards where there is an index, else the one file; of the variant where the part has it."""
-    stem = _STEMS[0] if _is_diffusers(folder) else _STEMS[1]
-    for infix in ([f".{variant}"] if variant else []) + [""]:
-        index = folder / f"{stem}.safetensors.index{infix}.json"
-        if index.is_file():
+def _weight_names(part: _Part, variant: str | None) -> tuple[str, ...]:
+    """One file, or an index and its shards, of the variant where the part has it; where both are there, the one that is read."""
+    is_diffusers = _is_diffusers(part.folder)
+    stem = "diffusion_pytorch_model" if is_diffusers else "model"
+    for infix in [f".{variant}", ""] if variant else [""]:
+        whole, index = f"{stem}{infix}.safetensors", part.folder / f"{stem}.safetensors.index{infix}.json"
+        part.fetch([whole, f"{stem}{infix}-*-of-*.safetensors"])
+        has_whole, has_index = (part.folder / whole).is_file(), index.is_file()
+        if has_index and (is_diffusers or not has_whole):
             return (index.name, *_shards(index))
-        whole = f"{stem}{infix}.safetensors"
-        if (folder / whole).is_file() or not infix:
+        if has_whole:
             return (whole,)
-    raise AssertionError("the unnamed variant always has a name")
+    return (whole,)
 
 
 def _is_diffusers(folder: Path) -> bool:

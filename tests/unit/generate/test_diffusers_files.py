@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,24 @@ def test_shards_are_those_of_the_index(folder: Path) -> None:
 
     assert {f"unet/{shard}", f"unet/{index.name}"} <= names
     assert UNET not in names
+
+
+def test_one_file_comes_before_shards_in_transformers_and_after_them_in_diffusers(folder: Path) -> None:
+    """Where a part has both, what is hashed is what its library reads."""
+    for part, stem in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        shard = f"{stem}-00001-of-00001.safetensors"
+        shutil.copy(folder / part / f"{stem}.safetensors", folder / part / shard)
+        index = folder / part / f"{stem}.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": {"weight": shard}}))
+
+    names = {name for name in diffusers_files(str(folder)) if "safetensors" in name}
+
+    assert names == {
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model-00001-of-00001.safetensors",
+        "unet/diffusion_pytorch_model.safetensors.index.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    }
 
 
 @pytest.mark.parametrize("shard", ["../../weights.safetensors", "weights.bin", ""])
@@ -284,6 +303,38 @@ def test_looking_through_a_folder_needs_no_torch(folder: Path) -> None:
     ).stdout
 
     assert shown == "set()\n"
+
+
+def test_a_hub_name_is_read_from_the_hubs_cache(folder: Path, tmp_path: Path) -> None:
+    """A pipeline that was fetched before is found without a network; one that was not is an error that says what to do."""
+    (folder / UNET).rename(folder / "unet/diffusion_pytorch_model.fp16.safetensors")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "cache/models--somebody--theirs"
+    shutil.copytree(folder, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text(commit)
+    program = (
+        "import json, sys\n"
+        "from selfe_eval.errors import UsageError\n"
+        "from selfe_eval.generate.diffusers_files import diffusers_files\n"
+        "from selfe_eval.generate.peers import PeerSettings\n"
+        "print(json.dumps(diffusers_files('somebody/theirs', PeerSettings(variant='fp16'))))\n"
+        "try:\n    diffusers_files('somebody/others')\n"
+        "except UsageError as error:\n    print(error)\n"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "cache")},
+    ).stdout
+    files, error = shown.splitlines()
+
+    assert json.loads(files) == diffusers_files(str(folder), PeerSettings(variant="fp16"))
+    assert "'somebody/others' is no folder here, and the hub did not give it" in error
+    assert "run `hf download somebody/others` once" in error
 
 
 def test_empty_parts_and_options_are_no_parts(folder: Path) -> None:
