@@ -17,6 +17,7 @@ from selfe_eval.report.measures_text import (
     PLUS_MINUS_NOTE,
     Column,
     cell,
+    direction_of,
     measure_notes,
     title_of,
 )
@@ -27,38 +28,51 @@ from selfe_eval.report.sentences import Claim, measure_claim
 class Board:
     """One metric of runs that were measured alike, as text."""
 
+    name: str
+    """Title of the metric, with a number where there are several boards of it."""
     title: str
-    """Metric, suite and direction."""
+    """Name, suite and direction."""
     is_partial: bool
     """Whether it has to be stamped."""
-    is_other_protocol: bool
-    """Whether published numbers of that name are made otherwise."""
     models: Column
     """A row for each run."""
     steps: tuple[Column, ...]
     """A column for each step count that any of them has; a dash where one has not."""
+    measures: tuple[Measure, ...]
+    """The metric of each run."""
     claims: tuple[tuple[str, Claim], ...]
     """Model -> its verdict."""
-    notes: tuple[str, ...]
-    """What the numbers are, each once."""
+
+
+Group = list[tuple[MeasureSet, Measure]]
 
 
 def boards(entries: Sequence[MeasureSet]) -> list[Board]:
-    """The tables of these runs, by metric in the order of the table of metrics, then in order of first appearance."""
+    """The tables of these runs: whole ones before partial ones, then in the order of the table of metrics."""
     order = list(METRICS)
-    groups = measured_alike(entries)
-    return [_board(group) for group in sorted(groups, key=lambda group: order.index(group[0][1].kind))]
+    groups = sorted(
+        measured_alike(entries), key=lambda group: (group[0][0].partial, order.index(group[0][1].kind))
+    )
+    titles = [title_of(group[0][1].metric) for group in groups]
+    names = [
+        f"{title} ({titles[: place + 1].count(title)})" if titles.count(title) > 1 else title
+        for place, title in enumerate(titles)
+    ]
+    return [_board(name, group) for name, group in zip(names, groups, strict=True)]
 
 
 def board_notes(found: Sequence[Board]) -> list[str]:
-    """How to read these tables; nothing where there is none."""
-    other = [OTHER_PROTOCOL_NOTE] if any(board.is_other_protocol for board in found) else []
-    return [PLUS_MINUS_NOTE, *other] if found else []
+    """What the numbers of these tables are, each note once; nothing where there is no table."""
+    if not found:
+        return []
+    named = [(board.name, measure) for board in found for measure in board.measures]
+    other = any(measure.metric != measure.kind for _, measure in named)
+    return [PLUS_MINUS_NOTE, *([OTHER_PROTOCOL_NOTE] if other else []), *measure_notes(named)]
 
 
-def measured_alike(entries: Sequence[MeasureSet]) -> list[list[tuple[MeasureSet, Measure]]]:
+def measured_alike(entries: Sequence[MeasureSet]) -> list[Group]:
     """Every metric of every run, those together that may share a table."""
-    groups: dict[tuple[object, ...], list[tuple[MeasureSet, Measure]]] = {}
+    groups: dict[tuple[object, ...], Group] = {}
     for run in entries:
         for measure in run.measures:
             sizes = frozenset((row.overall.n, row.overall.n_clusters) for row in measure.rows)
@@ -67,23 +81,22 @@ def measured_alike(entries: Sequence[MeasureSet]) -> list[list[tuple[MeasureSet,
     return list(groups.values())
 
 
-def _board(group: Sequence[tuple[MeasureSet, Measure]]) -> Board:
+def _board(name: str, group: Group) -> Board:
     run, measure = group[0]
     counts = sorted({row.steps for _, one in group for row in one.rows})
     stamp = " PARTIAL" if run.partial else ""
-    claims = [(one.model, claim) for one, metric in group if (claim := measure_claim(metric))]
-    notes = dict.fromkeys(note for _, metric in group for note in measure_notes([metric]))
+    direction = direction_of(measure)
     return Board(
-        title=f"{title_of(measure.metric)} on the suite {run.suite} ({run.suite_sha256[:8]}), by step count",
+        name=name,
+        title=f"{name} on the suite {run.suite} ({run.suite_sha256[:8]}){direction and f': {direction}'}",
         is_partial=run.partial,
-        is_other_protocol=measure.metric != measure.kind,
         models=Column(heading="model", cells=tuple(f"{one.model}{stamp}" for one, _ in group)),
         steps=tuple(
             Column(heading=_heading(count), cells=tuple(_at(metric, count) for _, metric in group))
             for count in counts
         ),
-        claims=tuple(claims),
-        notes=tuple(notes),
+        measures=tuple(metric for _, metric in group),
+        claims=tuple((one.model, claim) for one, metric in group if (claim := measure_claim(metric))),
     )
 
 

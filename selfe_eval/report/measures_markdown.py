@@ -52,7 +52,7 @@ def measures_markdown(entries: Sequence[MeasureSet]) -> str:
 
 def _board(board: Board) -> str:
     blocks = [f"**{board.title}**", _table((board.models, *board.steps)), _verdicts(board.claims)]
-    return _joined([*blocks, _list(board.notes)], is_partial=board.is_partial) + "\n"
+    return _joined(blocks, is_partial=board.is_partial) + "\n"
 
 
 def _joined(blocks: Sequence[str], *, is_partial: bool) -> str:

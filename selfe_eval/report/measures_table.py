@@ -56,7 +56,10 @@ def print_measures(entries: Sequence[MeasureSet], console: Console) -> None:
         console: Where to; its width decides how many tables the step counts need.
     """
     found = boards(entries)
-    for board in found:
+    for place, board in enumerate(found):
+        console.print()
+        if board.is_partial and not (place and found[place - 1].is_partial):
+            console.print(Text(PARTIAL_NOTE, style="bold red"))
         _print_board(board, console)
     console.print()
     for note in board_notes(found):
@@ -72,16 +75,11 @@ def verdict_line(title: str, claim: Claim) -> Text:
 
 
 def _print_board(board: Board, console: Console) -> None:
-    console.print()
-    if board.is_partial:
-        console.print(Text(PARTIAL_NOTE, style="bold red"))
     console.print(Text(board.title, style="bold"))
     for columns in _tables((board.models,), (board.steps,), console.width):
         console.print(_table(columns, text_first=True))
     for model, claim in board.claims:
         console.print(verdict_line(model, claim))
-    for note in board.notes:
-        console.print(Text(note, style="dim"))
 
 
 def _tables(

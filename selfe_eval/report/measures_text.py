@@ -144,14 +144,26 @@ def cell(estimate: Estimate, unit: Unit) -> str:
     return f"{cells.in_unit(estimate, unit)}{'*' if estimate.n_unscored else ''}"
 
 
-def measure_notes(measures: Sequence[Measure]) -> list[str]:
-    """What each metric is in one line, then what some of them share, each with the metrics it is said of."""
-    shared: dict[str, list[str]] = {}
-    for measure, title in zip(measures, titles(measures), strict=True):
+def measure_notes(named: Sequence[tuple[str, Measure]]) -> list[str]:
+    """How each metric is computed in one line, then what some of them share, each with the names it is said of.
+
+    Args:
+        named: Heading and metric; several runs of one metric under the same heading are said once.
+    """
+    shared: dict[str, dict[str, None]] = {}
+    for name, measure in named:
         for note in (*_features_and_reference(measure), *_missing(measure), *measure.notes):
-            shared.setdefault(note, []).append(title)
-    own = [f"{measure.metric}: {', '.join(_method(measure))}." for measure in measures]
-    return own + [f"{_names(found, measures)}: {note}" for note, found in shared.items()]
+            shared.setdefault(note, {})[name] = None
+    names = dict.fromkeys(name for name, _ in named)
+    own = dict.fromkeys(f"{_full(name, measure)}: {', '.join(_method(measure))}." for name, measure in named)
+    return [*own, *(f"{_listed(list(found), len(names))}: {note}" for note, found in shared.items())]
+
+
+def direction_of(measure: Measure) -> str:
+    """Which way is better, in words; empty where none is."""
+    if measure.verdict is None:
+        return ""
+    return "higher is better" if measure.higher_is_better else "lower is better"
 
 
 def plain(number: float) -> str:
@@ -163,9 +175,14 @@ def plain(number: float) -> str:
     return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
-def _names(found: Sequence[str], measures: Sequence[Measure]) -> str:
+def _full(name: str, measure: Measure) -> str:
+    """The heading, and the full name where the heading is another."""
+    return name if name == measure.metric else f"{name} ({measure.metric})"
+
+
+def _listed(found: Sequence[str], total: int) -> str:
     """What a note is said of; all metrics need no list."""
-    return "All of these" if len(found) == len(measures) > 1 else ", ".join(found)
+    return "All of these" if len(found) == total > 1 else ", ".join(found)
 
 
 def _method(measure: Measure) -> list[str]:
@@ -248,6 +265,6 @@ def _notes(
         notes.append(DIVERSITY_NOTE)
     if summary:
         notes.append(caption(summary))
-    notes += measure_notes(measures)
+    notes += measure_notes(list(zip(titles(measures), measures, strict=True)))
     notes += [f"{metric} is not measured: {reason}" for metric, reason in not_measured.items()]
     return tuple(notes)

@@ -18,7 +18,7 @@ from selfe_eval.report.as_json import leaderboard_document, measures_document, s
 from selfe_eval.report.cells import DASH, in_unit
 from selfe_eval.report.entry import Entry
 from selfe_eval.report.measures import MeasureSet
-from selfe_eval.report.measures_board import boards
+from selfe_eval.report.measures_board import board_notes, boards
 from selfe_eval.report.measures_markdown import entries_markdown, measures_markdown, sweep_markdown
 from selfe_eval.report.measures_table import print_measures, print_sweep
 from selfe_eval.report.published import published_rows
@@ -105,7 +105,7 @@ def test_notes_say_what_the_numbers_are(rising: Summary, swept: MeasureSet) -> N
     )
     assert "Few images." in text
     assert (
-        "clip-score[openmoji-clip]: in points, higher is better, protocol default, scale 100, clamp image."
+        "CLIP-score° (clip-score[openmoji-clip]): in points, higher is better, protocol default, scale 100, clamp image."
         in text
     )
     assert "fd-dinov2 is not measured: its weights are missing" in text
@@ -193,6 +193,24 @@ def test_only_what_was_measured_alike_shares_a_board(make_measures: MakeMeasures
 
 
 @pytest.mark.parametrize("width", [60, 80, 130])
+def test_boards_of_one_metric_are_told_apart(make_measures: MakeMeasures) -> None:
+    """Two tables of one metric have numbers, and each note says which of them it is about; a common one is said once."""
+    one = make_measures(sets={"fid": {1: 9.0, 50: 3.0}})
+    other = make_measures(
+        sets={"fid": {1: 9.0, 50: 3.0}}, extractor={"extractor": "openmoji-clip", "weights_sha256": "0" * 64}
+    )
+    found = boards([one, other, replace(one, partial=True)])
+    notes = board_notes(found)
+
+    assert [board.name for board in found] == ["FID° (1)", "FID° (2)", "FID° (3)"]
+    assert [board.is_partial for board in found] == [False, False, True]
+    assert any(
+        note.startswith("FID° (1), FID° (3): features of openmoji-clip (weights a1b2") for note in notes
+    )
+    assert any(note.startswith("FID° (2): features of openmoji-clip (weights 0000") for note in notes)
+    assert "All of these: Few images." in notes
+
+
 def test_a_board_has_a_row_for_each_model_and_fits(
     make_measures: MakeMeasures, swept: MeasureSet, width: int
 ) -> None:
