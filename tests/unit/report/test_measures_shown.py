@@ -192,7 +192,6 @@ def test_only_what_was_measured_alike_shares_a_board(make_measures: MakeMeasures
         assert len(boards([one, twin, other])) == 2
 
 
-@pytest.mark.parametrize("width", [60, 80, 130])
 def test_boards_of_one_metric_are_told_apart(make_measures: MakeMeasures) -> None:
     """Two tables of one metric have numbers, and each note says which of them it is about; a common one is said once."""
     one = make_measures(sets={"fid": {1: 9.0, 50: 3.0}})
@@ -211,6 +210,7 @@ def test_boards_of_one_metric_are_told_apart(make_measures: MakeMeasures) -> Non
     assert "All of these: Few images." in notes
 
 
+@pytest.mark.parametrize("width", [60, 80, 130])
 def test_a_board_has_a_row_for_each_model_and_fits(
     make_measures: MakeMeasures, swept: MeasureSet, width: int
 ) -> None:
