@@ -50,7 +50,7 @@ def measure_distances(
     reference: Reference,
     progress: Progress,
 ) -> tuple[str, ...]:
-    """Compute and write every number that is missing. Of several processes the first one calls.
+    """Compute and write every number that is missing. Of several processes the first one does; the others wait for it.
 
     Args:
         run: The run, with the features of its images; the caller holds its lock.
@@ -70,9 +70,11 @@ def measure_distances(
     compared = [one for one in wanted if one.metric.need == "reference"]
     refuse_unusable(reference, compared)
     notices: list[str] = []
-    for name in dict.fromkeys(str(one.extractor) for one in compared):
-        own = [one for one in compared if one.extractor == name]
-        notices += _measured_with(extractors[name], run, suite, own, reference, progress)
+    if run.ranks.is_first:
+        for name in dict.fromkeys(str(one.extractor) for one in compared):
+            own = [one for one in compared if one.extractor == name]
+            notices += _measured_with(extractors[name], run, suite, own, reference, progress)
+    run.ranks.meet()
     return tuple(notices)
 
 

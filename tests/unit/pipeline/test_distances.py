@@ -24,7 +24,9 @@ from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Advance, Silence
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics
 from selfe_eval.pipeline.references import Reference, find_reference
+from selfe_eval.ranks import Ranks
 from selfe_eval.runs.distances import Distances, images_sha256, read_distances
+from selfe_eval.runs.run import open_run
 from selfe_eval.score.fidelity.frechet import frechet_distance, gaussian_of
 from selfe_eval.score.fidelity.replicates import prompt_groups
 from tests.fakes import FakeGenerator, MeanColor, small_record, small_suite
@@ -289,6 +291,26 @@ def test_several_metrics_of_one_extractor_are_computed_in_one_pass(folder: Path,
     for one in COMPARED:
         (folder / "scores" / f"{one.file_stem}.json").unlink()
         assert measure(folder, [one], others)[one.metric.name] == together[one.metric.name]
+
+
+def test_the_first_process_alone_computes_and_every_process_meets_once(folder: Path, others: Path) -> None:
+    """Two that wrote one file would spoil each other's work; the others must not read before it is there."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Pair(Ranks):
+        met: list[int] = field(default_factory=list)
+
+        def meet(self) -> None:
+            self.met.append(self.index)
+
+    reference = find_reference(str(others), SUITE)
+    for index in (1, 0):
+        ranks = Pair(index=index, count=2)
+        run = open_run(folder, ranks)
+        assert not (folder / "scores").exists()
+        measure_distances(run, SUITE, [FID], {"mean-color": MeanColor()}, reference, Silence())
+        assert ranks.met == [index]
+    assert document(folder, FID).steps.keys() == {1, 4}
 
 
 def statistics(width: int = 3) -> ReferenceStatistics:
