@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selfe_eval.metrics import Measured
 from selfe_eval.pipeline.plan import planned_keys
+from selfe_eval.pipeline.summarise_measures import measured_metrics
+from selfe_eval.records import ImageKey
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
+from selfe_eval.runs.distances import read_distances
 from selfe_eval.runs.images import read_images
 from selfe_eval.runs.run import Run
 from selfe_eval.runs.scores import read_scores
 from selfe_eval.runs.shards import read_with_shards
+from selfe_eval.runs.values import read_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +30,7 @@ class StepStatus:
     made: int
     """Images with a record."""
     scored: int
-    """Images with a verdict."""
+    """Images with a result of every metric that was asked for."""
 
 
 def status_by_steps(run: Run) -> list[StepStatus]:
@@ -35,8 +41,9 @@ def status_by_steps(run: Run) -> list[StepStatus]:
     """
     planned = planned_keys(run.record)
     images = read_with_shards(run.images_file, read_images)
-    scores = read_with_shards(layout.scores_path(run.folder, METRIC), read_scores)
-    scored = {key for key, record in scores.items() if record.correct is not None}
+    measured = [_judged(run)] if METRIC in run.record.measures.metrics else []
+    measured += [_measured(run, one, planned) for one in measured_metrics(run)]
+    scored = set(planned).intersection(*measured)
     return [
         StepStatus(
             steps=steps,
@@ -46,3 +53,17 @@ def status_by_steps(run: Run) -> list[StepStatus]:
         )
         for steps in run.spec.steps
     ]
+
+
+def _judged(run: Run) -> set[ImageKey]:
+    """The images with a verdict of GenEval's judge."""
+    scores = read_with_shards(layout.scores_path(run.folder, METRIC), read_scores)
+    return {key for key, record in scores.items() if record.correct is not None}
+
+
+def _measured(run: Run, measured: Measured, planned: Sequence[ImageKey]) -> set[ImageKey]:
+    """The images with a number of their own, or of the step counts whose images have one together."""
+    if measured.metric.need != "reference":
+        return set(read_values(layout.scores_path(run.folder, measured.file_stem)))
+    distances = read_distances(layout.distances_path(run.folder, measured.file_stem))
+    return {key for key in planned if distances and key.steps in distances.steps}

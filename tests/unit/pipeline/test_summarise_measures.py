@@ -13,6 +13,7 @@ import pytest
 
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.pipeline.plan import planned_keys
+from selfe_eval.pipeline.status import status_by_steps
 from selfe_eval.pipeline.summarise_measures import summarise_measures
 from selfe_eval.pipeline.validate import problems
 from selfe_eval.pipeline.validate_measures import measure_problems
@@ -196,6 +197,17 @@ def test_a_missing_image_makes_the_numbers_partial(run: Run) -> None:
 
     assert measures.partial
     assert [row.overall.n_unscored for row in measures.measures[0].rows] == [1, 0]
+
+
+def test_status_counts_images_with_every_number(run: Run) -> None:
+    """An image is scored once every metric that was asked for has it, by itself or with its step count."""
+    assert [row.scored for row in status_by_steps(run)] == [72, 72]
+    lose_value(run)
+    assert [row.scored for row in status_by_steps(run)] == [72, 71]
+    fid_file(run, lambda found: replace(found, steps={4: found.steps[4]}))
+    assert [row.scored for row in status_by_steps(run)] == [0, 71]
+    with_geneval = run.update(measures=MeasureOptions(metrics=("geneval", *METRICS)))
+    assert [row.scored for row in status_by_steps(with_geneval)] == [0, 0]
 
 
 def found_problems(run: Run) -> list[str]:
