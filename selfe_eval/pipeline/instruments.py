@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selfe_eval.devices import resolve_device
 from selfe_eval.errors import UsageError
 from selfe_eval.metrics import METRICS, Measured, measured_on, metrics_of
 from selfe_eval.pipeline.progress import Progress
-from selfe_eval.pipeline.references import Reference, find_reference, refuse_unusable
+from selfe_eval.pipeline.references import Reference, find_reference, is_enough, refuse_unusable
 from selfe_eval.pipeline.score import Scorer
 from selfe_eval.records import Suite
 from selfe_eval.runs.measures import MeasureOptions
@@ -70,7 +70,14 @@ def named_instruments(bench: Bench, progress: Progress) -> Instruments:
     for one in measured:
         if one.metric.need == "several" and bench.images_per_prompt < 2:
             raise UsageError(f"{one.name} cannot be measured: {_SEVERAL}")
-    return _loaded(bench, metrics, measured, {}, progress)
+    reference = None
+    if any(one.metric.need == "reference" for one in measured):
+        reference = find_reference(bench.options.reference, bench.suite, progress)
+        refuse_unusable(reference, measured)
+    scorer = bench.load_scorer() if GENEVAL in metrics else None
+    return _loaded(
+        bench, Instruments(metrics=metrics, measured=tuple(measured), scorer=scorer, reference=reference)
+    )
 
 
 def instruments_at_hand(bench: Bench, progress: Progress) -> Instruments:
@@ -82,28 +89,31 @@ def instruments_at_hand(bench: Bench, progress: Progress) -> Instruments:
         UsageError: no metric has what it needs.
         UntrustworthyError: the reference is a run that is not whole.
     """
-    not_measured: dict[str, str] = {}
-    measured = []
-    reference_problem = _reference_problem(bench, progress)
-    for name in metrics_of(bench.suite.name):
-        if name == GENEVAL:
-            continue
-        one = _measured(bench, name)
-        problem = _problem(bench, one, reference_problem)
-        if problem is None:
-            measured.append(one)
-        else:
-            not_measured[one.name] = problem
+    reference, no_reference = _reference_at_hand(bench, progress)
+    measured = [_measured(bench, name) for name in metrics_of(bench.suite.name) if name != GENEVAL]
+    problems = {one.name: _problem(bench, one, reference, no_reference) for one in measured}
+    not_measured = {name: problem for name, problem in problems.items() if problem}
+    scorer = None
     try:
-        scorer: Scorer | None = bench.load_scorer()
+        scorer = bench.load_scorer()
     except UsageError as error:
-        scorer = None
         not_measured = {GENEVAL: str(error), **not_measured}
-    metrics = in_order([*([GENEVAL] if scorer else []), *(one.metric.name for one in measured)])
+    at_hand = [one for one in measured if one.name not in not_measured]
+    metrics = in_order([*([GENEVAL] if scorer else []), *(one.metric.name for one in at_hand)])
     if not metrics:
         reasons = " ".join(f"{name}: {reason}" for name, reason in not_measured.items())
         raise UsageError(f"Nothing can be measured here. {reasons}")
-    return _loaded(bench, metrics, measured, not_measured, progress, scorer=scorer)
+    is_compared = any(one.metric.need == "reference" for one in at_hand)
+    return _loaded(
+        bench,
+        Instruments(
+            metrics=metrics,
+            measured=tuple(at_hand),
+            scorer=scorer,
+            reference=reference if is_compared else None,
+            not_measured=not_measured,
+        ),
+    )
 
 
 def in_order(metrics: Sequence[str]) -> tuple[str, ...]:
@@ -130,56 +140,39 @@ def _weights(bench: Bench, extractor: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _reference_problem(bench: Bench, progress: Progress) -> str | None:
-    """Why nothing can be compared with a reference; one that was named must be usable."""
-    if bench.options.reference is not None:
-        find_reference(bench.options.reference, bench.suite, progress)
-        return None
+def _reference_at_hand(bench: Bench, progress: Progress) -> tuple[Reference | None, str]:
+    """The reference, or why there is none; one that was named must be there."""
     try:
-        find_reference(None, bench.suite, progress)
+        return find_reference(bench.options.reference, bench.suite, progress), ""
     except UsageError as error:
-        return str(error)
-    return None
+        if bench.options.reference is not None:
+            raise
+        return None, str(error)
 
 
-def _problem(bench: Bench, measured: Measured, reference_problem: str | None) -> str | None:
+def _problem(bench: Bench, measured: Measured, reference: Reference | None, no_reference: str) -> str | None:
     """Why a metric cannot be measured here; None where it can."""
     need = measured.metric.need
     if need == "several" and bench.images_per_prompt < 2:
         return _SEVERAL
-    if need == "reference" and reference_problem:
-        return reference_problem
+    if need == "reference":
+        if reference is None:
+            return no_reference
+        if not is_enough(reference, measured):
+            return f"{reference.title} holds mean and covariance alone, and this metric needs images."
     assert measured.extractor is not None
     return weights_problem(measured.extractor, _weights(bench, measured.extractor))
 
 
-def _loaded(
-    bench: Bench,
-    metrics: tuple[str, ...],
-    measured: Sequence[Measured],
-    not_measured: Mapping[str, str],
-    progress: Progress,
-    *,
-    scorer: Scorer | None = None,
-) -> Instruments:
-    reference = None
-    if any(one.metric.need == "reference" for one in measured):
-        reference = find_reference(bench.options.reference, bench.suite, progress)
-        refuse_unusable(reference, measured)
-    names = dict.fromkeys(one.extractor for one in measured if one.extractor is not None)
+def _loaded(bench: Bench, chosen: Instruments) -> Instruments:
+    """What has been chosen, with the extractors that it needs."""
+    names = dict.fromkeys(str(one.extractor) for one in chosen.measured)
     device = resolve_device(bench.device)
     extractors = {name: load_extractor(name, device, weights=_weights(bench, name)) for name in names}
-    for one in measured:
+    for one in chosen.measured:
         if one.metric.need == "captions" and not isinstance(extractors[str(one.extractor)], ClipTowers):
             raise UsageError(
                 f"{one.name} cannot be measured: {one.extractor} sees images and reads no texts. Name a CLIP model."
             )
-    return Instruments(
-        metrics=metrics,
-        measured=tuple(measured),
-        scorer=bench.load_scorer() if GENEVAL in metrics and scorer is None else scorer,
-        clip=protocol_for(bench.options.clip_protocol, bench.suite.name)[1],
-        extractors=extractors,
-        reference=reference,
-        not_measured=not_measured,
-    )
+    clip = protocol_for(bench.options.clip_protocol, bench.suite.name)[1]
+    return replace(chosen, extractors=extractors, clip=clip)

@@ -206,7 +206,7 @@ def _measure(
     notes: tuple[str, ...],
 ) -> Measure:
     return Measure(
-        metric=measured.name,
+        metric=_name(measured, protocol),
         protocol=protocol,
         unit=measured.metric.unit,
         higher_is_better=measured.metric.higher_is_better,
@@ -214,6 +214,16 @@ def _measure(
         rows=rows,
         verdict=verdict,
         notes=notes,
+    )
+
+
+def _name(measured: Measured, protocol: Mapping[str, Any]) -> str:
+    """The metric's name, with what its extractor says is not official: another name, so no table is shared."""
+    variant = protocol.get("extractor", {}).get("variant")
+    if variant is None:
+        return measured.name
+    return (
+        f"{measured.name[:-1]}+{variant}]" if measured.name.endswith("]") else f"{measured.name}[{variant}]"
     )
 
 
