@@ -270,12 +270,13 @@ class Request:
         return CheckpointJob(checkpoint=checkpoint, suite=suite, detector=detector, **drawing)
 
     def _model(self, text: str) -> Job:
-        from selfe_eval.generate.models import find_model
+        from selfe_eval.generate.models import find_model, parse_model, refuse_foreign_options
         from selfe_eval.pipeline.jobs import ModelJob
 
         drawing = self._drawing()
         suite = options.asked_suite(self.asked.suite or "geneval", self.asked.prompts)
         detector = self.judge.name_for(suite.name)
+        refuse_foreign_options(parse_model(text), self.sampler)  # before anything is fetched or hashed
         model = find_model(text)
         return ModelJob(model=model, name=self.source.name, suite=suite, detector=detector, **drawing)
 
