@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from selfe_eval.errors import UsageError
 from selfe_eval.generate.models import FoundModel, ModelSource, find_model
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.peers import PRESETS, PeerSettings
-from selfe_eval.pipeline.geneval import load_run_generator, make_images
+from selfe_eval.pipeline.geneval import continue_run, load_run_generator, load_scorer, make_images
 from selfe_eval.pipeline.jobs import BATCH_SIZE, ModelJob
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
+from selfe_eval.records import Prompt
+from selfe_eval.resources import checkpoints_dir
 from selfe_eval.runs.images import read_images
+from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.runs.run import RunRecord, open_run
+from selfe_eval.score.detectors.protocol import RgbImages
 from selfe_eval.suites.registry import load_suite
 from tests.fakes import FakeScorer, run_stages
 
@@ -149,20 +153,31 @@ def test_a_changed_module_is_refused(here: Path) -> None:
             load_run_generator(run)
 
 
+@pytest.mark.skipif(not (checkpoints_dir() / "openmoji-detector").is_dir(), reason="no bundled detector here")
 def test_images_that_the_judge_does_not_take_are_refused_at_the_first(here: Path) -> None:
-    """A judge for 64 px sees the first image of 32 px and refuses; not one image of the run is kept."""
+    """The bundled detector takes 64 px: a model of 32 px draws one batch, of which not one image is kept."""
     write_module(here, px=32)
-    seen: list[tuple[tuple[int, ...], int]] = []
-
-    def first_look(images: Any, prompts: Any) -> None:
-        seen.append((images.pixels.shape, len(prompts)))
-        raise UsageError("these images are 32 x 32 px")
-
-    with planned_run(here / "run", job_of("mine:draw").record()) as run:
-        with pytest.raises(UsageError, match="32 x 32"):
-            make_images(run, SUITE, Silence(), first_look)
+    scorer = load_scorer("openmoji", JudgeOptions(), "cpu")
+    with planned_run(here / "run", job_of("mine:draw", batch_size=2).record()) as run:
+        with pytest.raises(UsageError, match="judges 64 x 64 px scenes; these images are 32 x 32 px"):
+            continue_run(run, scorer, Silence())
         assert read_images(run.images_file) == {}
-    assert seen == [((1, 32, 32, 3), 1)]
+        assert not list((here / "run").rglob("*.png"))
+
+
+def test_the_judge_sees_one_image_before_the_rest_is_drawn(here: Path) -> None:
+    """The first look is at the first image alone, and a run that has images gets none."""
+    write_module(here)
+    seen: list[tuple[int, int]] = []
+
+    def first_look(images: RgbImages, prompts: Sequence[Prompt]) -> None:
+        seen.append((len(images), len(prompts)))
+
+    for _ in range(2):
+        with planned_run(here / "run", job_of("mine:draw", batch_size=2).record()) as run:
+            make_images(run, SUITE, Silence(), first_look)
+        next((here / "run" / "images").rglob("*.png")).unlink()
+    assert seen == [(1, 1)]
 
 
 @pytest.fixture
