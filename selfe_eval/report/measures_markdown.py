@@ -9,7 +9,7 @@ from selfe_eval.report.experiment import report_markdown
 from selfe_eval.report.leaderboard import PARTIAL_NOTE
 from selfe_eval.report.markdown import leaderboard_markdown, markdown_table
 from selfe_eval.report.measures import MeasureSet
-from selfe_eval.report.measures_board import Board, board_notes, boards
+from selfe_eval.report.measures_board import board_notes, boards
 from selfe_eval.report.measures_text import Column, sweep_text
 from selfe_eval.report.published import PublishedRow
 from selfe_eval.report.published_ablations import PublishedAblation, ablations_report
@@ -29,8 +29,8 @@ def sweep_markdown(
     """
     sweep = sweep_text(summary, measures, not_measured)
     tables = [_table((*sweep.lead, *block)) for block in (sweep.quality, sweep.diversity) if block]
-    blocks = [f"**{sweep.title}**", *tables, _verdicts(sweep.claims), _list(sweep.notes)]
-    return _joined(blocks, is_partial=sweep.is_partial) + "\n"
+    stamp = [f"**{PARTIAL_NOTE}**"] if sweep.is_partial else []
+    return _joined([*stamp, f"**{sweep.title}**", *tables, _verdicts(sweep.claims), _list(sweep.notes)])
 
 
 def entries_markdown(
@@ -47,17 +47,18 @@ def entries_markdown(
 def measures_markdown(entries: Sequence[MeasureSet]) -> str:
     """A table of models and step counts for each metric and each set of runs that were measured alike."""
     found = boards(entries)
-    return "\n".join(filter(None, (*map(_board, found), _list(board_notes(found))))) + ("\n" if found else "")
+    blocks: list[str] = []
+    for place, board in enumerate(found):
+        if board.is_partial and not (place and found[place - 1].is_partial):
+            blocks.append(f"**{PARTIAL_NOTE}**")
+        blocks += [f"**{board.title}**", _table((board.models, *board.steps)), _verdicts(board.claims)]
+    blocks.append(_list(board_notes(found)))
+    return _joined(blocks)
 
 
-def _board(board: Board) -> str:
-    blocks = [f"**{board.title}**", _table((board.models, *board.steps)), _verdicts(board.claims)]
-    return _joined(blocks, is_partial=board.is_partial) + "\n"
-
-
-def _joined(blocks: Sequence[str], *, is_partial: bool) -> str:
-    stamp = [f"**{PARTIAL_NOTE}**"] if is_partial else []
-    return "\n\n".join(filter(None, (*stamp, *blocks)))
+def _joined(blocks: Sequence[str]) -> str:
+    text = "\n\n".join(filter(None, blocks))
+    return f"{text}\n" if text else ""
 
 
 def _table(columns: Sequence[Column]) -> str:

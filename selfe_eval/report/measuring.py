@@ -34,15 +34,8 @@ _ANY: Range = (-math.inf, math.inf)
 _SHARE: Range = (0.0, 1.0)
 _POSITIVE: Range = (0.0, math.inf)
 
-_WITHIN = {
-    "kid": _ANY,
-    "cmmd": _ANY,
-    "precision": _SHARE,
-    "recall": _SHARE,
-    "coverage": _SHARE,
-    "spread": (0.0, 2.0),
-}
-"""What is possible; distances are not negative unless their estimator is unbiased."""
+_WITHIN = {"precision": _SHARE, "recall": _SHARE, "coverage": _SHARE, "spread": (0.0, 2.0)}
+"""What is possible, where that does not follow from the protocol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +155,8 @@ def measure_of_sets(measured: Measured, distances: Distances, design: Design) ->
     """
     metric = measured.metric
     found = [distances.steps[steps] for steps in design.steps]
-    within = _WITHIN.get(metric.name, _POSITIVE)
+    unbiased = distances.protocol.get("estimator") == "unbiased"  # which may be below zero
+    within = _ANY if unbiased else _WITHIN.get(metric.name, _POSITIVE)
     rows = tuple(
         _row(design, steps, _set_estimate(one, design.num_images, within), {})
         for steps, one in zip(design.steps, found, strict=True)

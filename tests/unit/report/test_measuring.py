@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,15 +140,22 @@ def test_a_distance_has_the_error_of_its_replicates(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "ends"), [("fid", [True, False]), ("kid", [False, False]), ("coverage", [True, True])]
+    ("metric", "estimator", "ends"),
+    [
+        ("fid", None, [True, False]),
+        ("kid", "unbiased", [False, False]),
+        ("cmmd", "biased", [True, False]),
+        ("coverage", None, [True, True]),
+    ],
 )
-def test_intervals_end_where_a_metric_ends(suite: Suite, metric: str, ends: list[bool]) -> None:
+def test_intervals_end_where_a_metric_ends(
+    suite: Suite, metric: str, estimator: str | None, ends: list[bool]
+) -> None:
     """FID is not negative, a share lies in [0, 1], and an unbiased estimate may be below zero."""
     measured, design = measured_on(metric, "openmoji"), design_for(suite)
-    without = list(0.5 + np.linspace(-0.2, 0.2, 50))
-    overall = (
-        measure_of_sets(measured, distances_of({4: (0.5, without)}, metric, 480), design).rows[0].overall
-    )
+    distances = distances_of({4: (0.5, list(0.5 + np.linspace(-0.2, 0.2, 50)))}, metric, 480)
+    distances = replace(distances, protocol={"metric": metric, "estimator": estimator})
+    overall = measure_of_sets(measured, distances, design).rows[0].overall
 
     assert overall.ci is not None
     assert [overall.ci[0] == 0.0, overall.ci[1] == 1.0] == ends
