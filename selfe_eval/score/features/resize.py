@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 
 def tensorflow_bilinear(pixels: NDArray[np.uint8], side: int, device: torch.device) -> Tensor:
-    """Bilinear without antialiasing and with TensorFlow 1's grid, by torch-fidelity's own function.
+    """Bilinear without antialiasing on TensorFlow 1's grid, whose corners are those of the first pixels.
+
+    Equals torch-fidelity's, which is TensorFlow's to the bit, and is faster: of a large image only the pixels that
+    count are turned to float.
 
     Args:
         pixels: (B, H, W, 3) in [0, 255].
@@ -26,11 +28,14 @@ def tensorflow_bilinear(pixels: NDArray[np.uint8], side: int, device: torch.devi
     Returns:
         (B, 3, side, side) float32 in [0, 255], not rounded.
     """
-    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
-    resized: Tensor = interpolate_bilinear_2d_like_tensorflow1x(
-        images, size=(side, side), align_corners=False
-    )
-    return resized
+    images = torch.from_numpy(pixels).to(device)
+    top, bottom, down = _neighbours(images.shape[1], side, device)
+    left, right, across = _neighbours(images.shape[2], side, device)
+    rows, places = torch.unique(torch.cat([top, bottom]), return_inverse=True)
+    images = images[:, rows]
+    narrow = _between(images[:, :, left].float(), images[:, :, right].float(), across[:, None])
+    upper, lower = narrow[:, places[:side]], narrow[:, places[side:]]
+    return _between(upper, lower, down[:, None, None]).permute(0, 3, 1, 2).contiguous()
 
 
 def clean_bicubic(pixels: NDArray[np.uint8], side: int) -> Tensor:
@@ -66,6 +71,18 @@ def rounded_bicubic(pixels: NDArray[np.uint8], side: int) -> Tensor:
     """
     resized = np.stack([_resized(Image.fromarray(image), side) for image in pixels])
     return torch.from_numpy(resized).permute(0, 3, 1, 2)
+
+
+def _neighbours(length: int, side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each new place along a side: (side,) the old place before it, the one after it, and the way between them."""
+    places = torch.arange(side, dtype=torch.float32, device=device) * torch.tensor(length / side)
+    before = places.long()
+    return before, (before + 1).clamp_max(length - 1), places - before
+
+
+def _between(one: Tensor, other: Tensor, way: Tensor) -> Tensor:
+    """Not torch.lerp, which rounds otherwise beyond the middle."""
+    return one + (other - one) * way
 
 
 def _resized(image: Image.Image, side: int) -> NDArray[np.generic]:

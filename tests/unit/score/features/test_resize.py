@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from selfe_eval.score.features.resize import clean_bicubic, rounded_bicubic, tensorflow_bilinear
 
@@ -35,6 +36,15 @@ def test_tensorflow_interpolates_from_the_corner() -> None:
     row = np.array([0, 100, 40], np.uint8)
     pixels = np.tile(row[None, None, :, None], (1, 3, 1, 3))
     assert tensorflow_bilinear(pixels, 6, CPU)[0, 0, 0].tolist() == [0, 50, 100, 70, 40, 40]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 299), (64, 48), (300, 299), (600, 598), (1024, 700)])
+def test_tensorflows_pixels_are_torch_fidelitys_bit_for_bit(shape: tuple[int, int]) -> None:
+    """Smaller or larger, square or not, every pixel is the same float."""
+    pixels = _noise(*shape)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    theirs = interpolate_bilinear_2d_like_tensorflow1x(images, size=(299, 299), align_corners=False)
+    assert torch.equal(tensorflow_bilinear(pixels, 299, CPU), theirs)
 
 
 def test_antialiasing_sees_every_pixel() -> None:

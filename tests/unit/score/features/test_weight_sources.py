@@ -81,8 +81,9 @@ def test_files_are_found_where_programs_leave_them(folders: tuple[Path, Path], p
     assert find_weights("inception", INCEPTION, None) == path
 
 
-def test_what_the_user_names_is_taken(tmp_path: Path) -> None:
-    """A file or folder that is there is used, whatever its name; what it holds is the loader's to judge."""
+def test_what_the_user_names_is_taken(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """A file or folder that is there is used, whatever its name and whatever else lies about."""
+    (folders[1] / INCEPTION.file).write_bytes(b"")
     path = tmp_path / "mine.pth"
     path.write_bytes(b"")
     assert weights_problem("inception", path) is None
