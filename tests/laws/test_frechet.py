@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from selfe_eval.score.fidelity.frechet import frechet_distance, frechet_replicated, gaussian_of
@@ -35,13 +35,15 @@ def test_replicates_are_the_distances_of_the_rest(
     assert found.without == pytest.approx(np.array(afresh), rel=1e-6)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     num_groups=st.integers(20, 60),
     images=st.integers(1, 2),
     rank=st.integers(90, 200),
     seed=st.integers(0, 9999),
 )
+@example(num_groups=36, images=2, rank=90, seed=0)
+@example(num_groups=45, images=4, rank=90, seed=0)
 def test_small_groups_of_wide_vectors_are_left_out_exactly(
     num_groups: int, images: int, rank: int, seed: int
 ) -> None:
@@ -52,9 +54,9 @@ def test_small_groups_of_wide_vectors_are_left_out_exactly(
     reference = gaussian_of(rng.standard_normal((rank, 90)) + 0.1)
 
     found = frechet_replicated(features, groups, reference)
-    afresh = [frechet_distance(gaussian_of(features[groups != group]), reference) for group in range(5)]
+    afresh = [frechet_distance(gaussian_of(features[groups != group]), reference) for group in range(3)]
 
-    assert found.without[:5] == pytest.approx(np.array(afresh), rel=1e-6)
+    assert found.without[:3] == pytest.approx(np.array(afresh), rel=1e-8)
     assert np.ptp(found.without) > 1e-4 * found.value
 
 

@@ -34,6 +34,10 @@ DENSITY_NEIGHBOR = 5
 _SAME = 1e-13
 """Squared distances below this share of the squared lengths are 0: rounding between copies of one vector."""
 
+_SURFACE = 1e-9
+"""Half the thickness of a ball's surface, as a share of its squared radius. Where images of the reference come back,
+distances are equal to radii, and rounding must not decide."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Balls:
@@ -94,8 +98,8 @@ def manifold_replicated(
     in_wide, in_wider = np.zeros(len(groups), dtype=np.bool_), np.zeros(len(groups))
     recalled, covered = (np.zeros(count + 1) for _ in range(2))
     for part, squares in _squares_across(reference, rows, block):
-        in_wide |= (squares <= real.wide[part, None]).any(axis=0)
-        inside = squares < real.wider[part, None]
+        in_wide |= (squares <= _outer(real.wide[part, None])).any(axis=0)
+        inside = squares < real.wider[part, None] * (1 - _SURFACE)
         in_wider += inside.sum(axis=0)
         covered += _hit(inside, groups, count).sum(axis=0)
         recalled += _recalled(squares, own, groups, count).sum(axis=0)
@@ -145,10 +149,15 @@ def _recalled(
     squares: NDArray[np.float64], own: _OwnBalls, groups: NDArray[np.int64], count: int
 ) -> NDArray[np.bool_]:
     """(B, 1 + G) whether each real vector is in some generated ball, of all and without each group."""
-    found = _hit(squares <= own.radii, groups, count)
+    found = _hit(squares <= _outer(own.radii), groups, count)
     for group, (balls, radii) in enumerate(own.widened, start=1):
-        found[:, group] |= (squares[:, balls] <= radii).any(axis=1)
+        found[:, group] |= (squares[:, balls] <= _outer(radii)).any(axis=1)
     return found
+
+
+def _outer(radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared radii with the surface."""
+    return radii * (1 + _SURFACE)
 
 
 def _hit(inside: NDArray[np.bool_], groups: NDArray[np.int64], count: int) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
+from selfe_eval.score.fidelity import manifold
 from selfe_eval.score.fidelity.manifold import balls_of, manifold_replicated
 
 RNG = np.random.default_rng(8)
@@ -66,6 +67,13 @@ def test_a_line_by_hand() -> None:
     assert found["density"] == (2 + 3) / 20
 
 
+def test_the_surface_counts_for_precision_alone() -> None:
+    """On 0 to 7 the ball of 0 reaches -3 (k = 3), which it holds; those of 1 and 7 reach -3 and 12 (k = 5), and do not."""
+    found = values(np.array([[-3.0], [12.0], [30.0], [40.0]]), np.arange(8.0)[:, None])
+
+    assert (found["precision"], found["coverage"], found["density"]) == (1 / 4, 1 / 8, 1 / 20)
+
+
 def test_copies_of_the_reference_are_precise_and_cover_it() -> None:
     """The reference itself, moved far from the origin, has precision, recall and coverage of 1."""
     far = REAL + 1000
@@ -74,11 +82,32 @@ def test_copies_of_the_reference_are_precise_and_cover_it() -> None:
     assert (found["precision"], found["recall"], found["coverage"]) == (1.0, 1.0, 1.0)
 
 
+def test_a_set_against_itself_has_no_rounding() -> None:
+    """Each image is strictly inside its own ball and those of which it is no surface: density is 1 to the last digit."""
+    near = np.random.default_rng(0).standard_normal((300, 77)) + 30
+
+    for block in (7, 64, 512):
+        found = manifold_replicated(near, np.arange(300) % 10, near.copy(), block=block)
+
+        in_balls = [found[name].value for name in ("precision", "recall", "density", "coverage")]
+        assert in_balls == [1.0, 1.0, pytest.approx(1.0, rel=1e-12), 1.0]
+
+
+def test_copies_are_at_no_distance() -> None:
+    """Squared distances between copies of a vector are 0 and not rounding, whatever its length."""
+    rows = np.random.default_rng(0).standard_normal((40, 77)) * np.geomspace(1e-3, 1e6, 40)[:, None]
+
+    ((_, squares),) = manifold._squares_across(rows, rows.copy(), 64)
+
+    assert np.array_equal(squares.diagonal(), np.zeros(40))
+    assert np.count_nonzero(squares) == 40 * 39
+
+
 def test_a_ball_without_extent_still_has_its_centre() -> None:
     """Images that are all copies of one real image recall just that one: rounding loses no copy."""
-    fake = np.repeat(REAL[7:8] * 1e3, 20, axis=0)
+    real = np.random.default_rng(0).standard_normal((300, 77))
 
-    found = values(fake, REAL * 1e3)
+    found = values(np.repeat(real[7:8], 20, axis=0), real)
 
     assert found["precision"] == 1.0
     assert found["recall"] == pytest.approx(1 / 300)
