@@ -93,7 +93,7 @@ def score_heading(summary: Summary) -> str:
 
 
 PARTIAL_NOTE = (
-    "PARTIAL: prompts were left out or images are missing. Not a GenEval score; compare with nothing."
+    "PARTIAL: prompts were left out or images are missing. No score of the suite; compare with nothing."
 )
 """The stamp of a partial run."""
 

@@ -101,6 +101,23 @@ def test_images_are_bytes_in_the_size_that_was_asked_for(load: Loader, family: s
     assert not np.array_equal(images[0], images[1])
 
 
+def test_bytes_are_those_that_diffusers_saves(load: Loader) -> None:
+    """Pixels are rounded as diffusers rounds them for a picture: 0 to 255, the nearest."""
+    generator = load("flux-schnell")
+    streams = [torch.Generator("cpu").manual_seed(seed) for seed in SEEDS]
+
+    pictures = generator._pipeline(
+        prompt=list(PROMPTS),
+        num_inference_steps=2,
+        generator=streams,
+        height=SIZE,
+        width=SIZE,
+        **CALLS["flux"],
+    ).images
+
+    assert np.array_equal(generator.generate(PROMPTS, SEEDS, 2), np.stack(pictures))
+
+
 @pytest.mark.parametrize("family", NFE)
 def test_an_image_does_not_depend_on_its_neighbours(load: Loader, family: str) -> None:
     """Alone or last of three, an image is the same to within one level of rounding, at steps that add noise too."""

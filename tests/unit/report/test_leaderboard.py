@@ -124,7 +124,7 @@ def test_partial_runs_are_stamped(make_run: MakeRun) -> None:
     for text in (rendered([partial], 100), leaderboard_markdown([partial], ())):
         assert text.startswith(("PARTIAL", "**PARTIAL"))
         assert text.count("PARTIAL") > 1
-        assert "Not a GenEval score" in text
+        assert "No score of the suite" in text
 
 
 def test_unscored_images_are_starred(make_run: MakeRun) -> None:
