@@ -41,7 +41,12 @@ def load_pipeline(folder: PipelineFolder, settings: PeerSettings, device: str) -
         try:
             networks = {part: _network(folder, part, settings) for part in folder.networks}
             pipeline = kind.from_pretrained(
-                folder.root, local_files_only=True, trust_remote_code=False, **networks, **options
+                folder.root,
+                local_files_only=True,
+                trust_remote_code=False,
+                low_cpu_mem_usage=_HAS_ACCELERATE,
+                **networks,
+                **options,
             )
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Diffusers pipelines of random weights, one of each family, saved the way the real ones are; pictures of 16 pixels."""
+"""Diffusers pipelines of random weights, one of each family, saved the way the real ones are."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def deep_autoencoder() -> Any:
 
 def unet(**options: Any) -> Any:
     return LIBRARY.UNet2DConditionModel(
-        sample_size=8,
+        sample_size=32,
         in_channels=4,
         out_channels=4,
         block_out_channels=(4, 8),
@@ -258,7 +258,7 @@ def save_sd3(folder: Path) -> None:
             text_encoder_3=t5_text(words, width=16),
             tokenizer_3=TEXT.AutoTokenizer.from_pretrained(folder / "tokenizer_3"),
             transformer=LIBRARY.SD3Transformer2DModel(
-                sample_size=8,
+                sample_size=32,
                 patch_size=1,
                 in_channels=4,
                 out_channels=4,
