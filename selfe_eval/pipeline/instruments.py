@@ -16,7 +16,7 @@ from selfe_eval.records import Suite
 from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.score.clip_score import ClipProtocol, protocol_for
 from selfe_eval.score.features.protocol import ClipTowers, Extractor
-from selfe_eval.score.features.registry import load_extractor, weights_problem
+from selfe_eval.score.features.registry import WEIGHTS_OF, load_extractor, weights_problem
 
 GENEVAL, CLIP_SCORE = "geneval", "clip-score"
 
@@ -136,7 +136,8 @@ def _measured(bench: Bench, typed: str) -> Measured:
 
 
 def _weights(bench: Bench, extractor: str) -> Path | None:
-    path = bench.options.weights.get(extractor)
+    given = bench.options.weights
+    path = given.get(extractor, given.get(WEIGHTS_OF.get(extractor, "")))
     return None if path is None else Path(path)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from selfe_eval.cli.app import VERBS
 from selfe_eval.score.detectors.registry import DETECTORS
+from selfe_eval.score.features.registry import EXTRACTORS
 from selfe_eval.train.presets import PRESETS
 from tests.repository import ROOT
 
@@ -149,6 +150,7 @@ def test_no_verb_loads_torch_before_it_works() -> None:
     [
         *(verb.target for verb in VERBS.values()),
         *DETECTORS.values(),
+        *EXTRACTORS.values(),
         *(preset.function for preset in PRESETS.values()),
     ],
 )

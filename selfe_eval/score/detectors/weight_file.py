@@ -77,7 +77,7 @@ def read_weight_file(path: Path) -> WeightFile:
     if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise UsageError(
             f"{path} should hold named tensors, alone or under 'state_dict', and holds the entries "
-            f"{sorted(map(str, document))[:5]}. Give the weight file of the detector."
+            f"{sorted(map(str, document))[:5]}. Give the weight file of this network."
         )
     meta = document["meta"] if "state_dict" in document and isinstance(document.get("meta"), dict) else {}
     return WeightFile(path=path, sha256=sha256, tensors=dict(tensors), meta=meta)

@@ -21,6 +21,10 @@ EXTRACTORS = {
 }
 
 
+WEIGHTS_OF = {"inception-clean": "inception"}
+"""Extractors that are another one's network with another resize: whoever names that one's weights names theirs."""
+
+
 def load_extractor(name: str, device: str = "cpu", *, weights: Path | None = None) -> Extractor:
     """Load an extractor with its weights.
 
