@@ -145,12 +145,11 @@ class DiffusersGenerator:
                     output_type=output_type,
                     **self._guidance.arguments(len(prompts)),
                     **_size(self._settings),
-                    **step_arguments(self._defaults, num_steps),
-                    **self._settings.call,
+                    **{**step_arguments(self._defaults, num_steps), **self._settings.call},
                 ).images
             except ValueError as error:
                 raise UsageError(
-                    f"{self.name} cannot draw with {num_steps} steps at these settings: {error} Ask for other --steps, or change "
+                    f"{self.name} cannot draw with --steps {num_steps} at these settings: {error} Ask for other --steps, or change "
                     "its settings."
                 ) from error
         self._remember(num_steps, count.evaluations, len(prompts))

@@ -230,7 +230,7 @@ def test_a_consistency_model_has_at_most_its_own_steps(load: Loader) -> None:
     generator = load("latent-consistency")
 
     assert generator.nfe(50) == 50
-    with pytest.raises(UsageError, match="latent-consistency cannot draw with 51 steps"):
+    with pytest.raises(UsageError, match="latent-consistency cannot draw with --steps 51"):
         generator.nfe(51)
 
 
@@ -241,6 +241,20 @@ def test_the_middle_time_is_for_two_steps() -> None:
     assert step_arguments(sprint, 2) == {}
     assert [step_arguments(sprint, steps) for steps in (1, 4)] == [{"intermediate_timesteps": None}] * 2
     assert step_arguments({"num_inference_steps": 50}, 4) == {}
+
+
+def test_settings_may_say_the_middle_time(tiny_pipeline: Callable[[str], Path]) -> None:
+    """Another middle time is another image at two steps; at other counts the pipeline refuses it, and so does the adapter."""
+    settings = settings_of("sana-sprint", call={**CALLS["sana"], "intermediate_timesteps": 0.7})
+    folder = str(tiny_pipeline("sana-sprint"))
+    early, usual = (
+        load_diffusers_generator(folder, chosen, SamplerOverrides(), "cpu")
+        for chosen in (settings, settings_of("sana-sprint"))
+    )
+
+    assert not np.array_equal(early.generate(PROMPTS, SEEDS, 2), usual.generate(PROMPTS, SEEDS, 2))
+    with pytest.raises(UsageError, match="cannot draw with --steps 4 at these settings"):
+        early.nfe(4)
 
 
 def test_a_second_order_scheduler_evaluates_twice_a_step(tiny_pipeline: Callable[[str], Path]) -> None:
