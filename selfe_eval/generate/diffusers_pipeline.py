@@ -149,8 +149,8 @@ class DiffusersGenerator:
                 ).images
             except ValueError as error:
                 raise UsageError(
-                    f"{self.name} cannot draw with --steps {num_steps} at these settings: {error} Ask for other --steps, or change "
-                    "its settings."
+                    f"{self.name} cannot draw with --steps {num_steps} at these settings: {error} Ask for other "
+                    "--steps, or change its settings."
                 ) from error
         self._remember(num_steps, count.evaluations, len(prompts))
         return np.asarray(images.float().cpu() if isinstance(images, torch.Tensor) else images)
