@@ -222,9 +222,9 @@ def load_verb(name: str) -> Any:
 
 
 def _let_environment_speak(command: Any) -> None:
-    """Give every option of a command, and of the commands below it, its environment variable."""
+    """Give every option of a command, and of the commands below it, an environment variable, where it has none."""
     for parameter in command.params:
-        if parameter.param_type_name == "option":
+        if parameter.param_type_name == "option" and parameter.envvar is None:
             longest = max(parameter.opts, key=len).lstrip("-")
             parameter.envvar = f"{ENV_PREFIX}_{longest.upper().replace('-', '_')}"
     for below in getattr(command, "commands", {}).values():

@@ -197,6 +197,7 @@ class Measuring:
         list[str] | None,
         typer.Option(
             metavar="EXTRACTOR=PATH",
+            envvar="SELFE_EVAL_EXTRACTOR_WEIGHTS",  # SELFE_EVAL_WEIGHTS is the folder where weights are looked for
             help="Weights of an extractor, such as inception or dinov2; may be repeated.",
         ),
     ] = None
