@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,10 +49,10 @@ def see_writable(folder: Path, record: RunRecord) -> None:
     """
     if not ranks_here().is_first:
         return
-    is_new = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     with _planned_folder(folder, record):
-        if is_new:
-            _remove_traces(folder)
+        if made:
+            _remove_traces(made)
         else:
             _remove_lock_of_no_run(folder)
 
@@ -153,11 +153,12 @@ def _remove_lock_of_no_run(folder: Path) -> None:
             (folder / layout.LOCK_FILE).unlink()
 
 
-def _remove_traces(folder: Path) -> None:
-    """Remove a folder that holds nothing but the lock, which the caller holds; another run's files would stay."""
+def _remove_traces(made: Sequence[Path]) -> None:
+    """Remove new folders, innermost first, that hold nothing but the lock, which the caller holds; other files stay."""
     with contextlib.suppress(OSError):
-        (folder / layout.LOCK_FILE).unlink()
-        folder.rmdir()
+        (made[0] / layout.LOCK_FILE).unlink()
+        for folder in made:
+            folder.rmdir()
 
 
 @contextlib.contextmanager
