@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from selfe_eval.metrics import METRICS
+from selfe_eval.metrics import METRICS, Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +27,36 @@ class MeasureOptions:
     weights: Mapping[str, str] = field(default_factory=dict)
     """Name of an extractor -> absolute path of its weights, where they are not looked for."""
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether GenEval is among the metrics."""
+        return "judge" in self._needs
+
+    @property
+    def _needs(self) -> set[Need]:
+        return {METRICS[_bare(typed)].need for typed in self.metrics}
+
     def joined(self, later: MeasureOptions) -> MeasureOptions:
         """These metrics and later ones; an option follows the later metrics where one of them reads it.
+
+        A run has one protocol of CLIP-score: by another one, the later CLIP-score takes the place of the former.
 
         >>> clip = MeasureOptions(metrics=("clip-score",), clip_protocol="hessel")
         >>> both = clip.joined(MeasureOptions(metrics=("geneval",)))
         >>> both.metrics, both.clip_protocol
         (('geneval', 'clip-score'), 'hessel')
         """
-        needs = {METRICS[_bare(typed)].need for typed in later.metrics}
         order = list(METRICS)
+        is_replaced = "captions" in later._needs and later.clip_protocol != self.clip_protocol
+        kept = {
+            typed for typed in self.metrics if not (is_replaced and METRICS[_bare(typed)].need == "captions")
+        }
         return MeasureOptions(
             metrics=tuple(
-                sorted({*self.metrics, *later.metrics}, key=lambda typed: (order.index(_bare(typed)), typed))
+                sorted(kept.union(later.metrics), key=lambda typed: (order.index(_bare(typed)), typed))
             ),
-            reference=later.reference if "reference" in needs else self.reference,
-            clip_protocol=later.clip_protocol if "captions" in needs else self.clip_protocol,
+            reference=later.reference if "reference" in later._needs else self.reference,
+            clip_protocol=later.clip_protocol if "captions" in later._needs else self.clip_protocol,
             weights={**self.weights, **later.weights},
         )
 

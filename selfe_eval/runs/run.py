@@ -222,8 +222,8 @@ def open_run(folder: Path, ranks: Ranks = ALONE) -> Run:
 def create_or_open(folder: Path, record: RunRecord, ranks: Ranks = ALONE) -> Run:
     """Open the run of this spec in this folder, or create it there. The caller holds the folder's lock.
 
-    What the spec leaves open follows the caller: where the checkpoint and the judge's files lie now, the device,
-    and whether images that somebody else made are all there. What is measured adds up.
+    What the spec leaves open follows the caller: where the checkpoint lies now, the judge's files where GenEval is
+    asked for, the device, and whether images that somebody else made are all there. What is measured adds up.
 
     Raises:
         UsageError: the folder holds a run of another spec, or files that are not a run.
@@ -241,7 +241,7 @@ def create_or_open(folder: Path, record: RunRecord, ranks: Ranks = ALONE) -> Run
         return run.update(
             checkpoint=record.checkpoint,
             device=record.device,
-            judge=record.judge,
+            judge=record.judge if record.measures.is_judged else run.record.judge,
             measures=run.record.measures.joined(record.measures),
             partial=record.partial,
         )

@@ -9,6 +9,7 @@ import pytest
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.runs import layout
+from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.runs.run import Run, RunRecord, create_or_open, lock_folder, open_run
 from selfe_eval.runs.spec import LATER_FIELDS, RunSpec
@@ -110,6 +111,25 @@ def test_options_of_a_metric_follow_the_last_command_that_asks_for_it() -> None:
     assert first.joined(MeasureOptions(metrics=("fid",))).reference is None
     newer = first.joined(MeasureOptions(metrics=("fid",), weights={"inception": "/new"}))
     assert newer.weights == {"inception": "/new", "dinov2": "/d"}
+
+
+def test_one_protocol_of_clip_score_takes_the_place_of_another() -> None:
+    """Else the former metric, with an extractor that the new protocol is not defined for, could never be read again."""
+    first = MeasureOptions(metrics=("clip-score", "clip-score[clip-vit-l-14]", "fid"))
+    later = first.joined(MeasureOptions(metrics=("clip-score",), clip_protocol="hessel"))
+    assert (later.metrics, later.clip_protocol) == (("clip-score", "fid"), "hessel")
+    assert first.joined(MeasureOptions(metrics=("clip-score",))).metrics == first.metrics
+    assert first.joined(MeasureOptions(metrics=("fid",), clip_protocol="hessel")).metrics == first.metrics
+
+
+def test_a_command_without_geneval_leaves_the_judge(tmp_path: Path) -> None:
+    """Only who asks for GenEval says with which files it is judged; `fid` on the same run does not reset them."""
+    judge = JudgeOptions(color_mode="reference", detector_weights="/mine.pth")
+    create_or_open(tmp_path, replace(RECORD, judge=judge))
+    fid = replace(RECORD, measures=MeasureOptions(metrics=("fid",)))
+    assert create_or_open(tmp_path, fid).record.judge == judge
+    assert create_or_open(tmp_path, RECORD).record.judge == JudgeOptions()
+    assert open_run(tmp_path).record.judge == JudgeOptions()
 
 
 def test_an_update_without_change_writes_nothing(tmp_path: Path) -> None:
