@@ -1,6 +1,6 @@
 """Somebody else's model as ``--model`` names it: read without importing torch and without running anything.
 
-diffusers:PATH_OR_NAME   a diffusers pipeline in a folder or on the hub, as it comes
+diffusers:PATH_OR_NAME   a diffusers pipeline in a folder or on the hub, as it comes; a preset's own hub name is the preset
 PRESET, PRESET=PATH      the same with the settings of a preset, from the hub or a folder
 module:attribute         an object of the generator protocol, or a function, in a Python module
 """
@@ -29,6 +29,10 @@ _MODULE = re.compile(rf"{_NAME}:{_NAME}", re.ASCII)
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _DIFFUSERS_OPTIONS = frozenset({"guidance", "negative_prompt"})
 """Options of the sampler that a diffusers pipeline has too."""
+
+
+_PRESET_OF = {peer.source: name for name, peer in PRESETS.items() if not peer.settings.parts}
+"""Hub name -> the preset that is this very model: called as it comes, a turbo model would be given guidance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,8 @@ def parse_model(text: str) -> ModelSource:
         return ModelSource(adapter=preset, place=_folder(text, path) if has_path else PRESETS[preset].source)
     kind, _, place = text.partition(":")
     if kind == DIFFUSERS:
-        return ModelSource(adapter=DIFFUSERS, place=_folder_or_hub_name(text, place))
+        found = _folder_or_hub_name(text, place)
+        return ModelSource(adapter=_PRESET_OF.get(found, DIFFUSERS), place=found)
     if _MODULE.fullmatch(text):
         return ModelSource(adapter=text, place=text)
     if text in bundled_checkpoints():

@@ -31,9 +31,18 @@ def test_a_folder_is_found_from_anywhere(here: Path) -> None:
 
 def test_a_hub_name_is_left_as_it_is() -> None:
     """A name on the hub is not looked up to read it."""
-    source = parse_model("diffusers:stabilityai/sdxl-turbo")
-    assert (source.place, source.name) == ("stabilityai/sdxl-turbo", "sdxl-turbo")
+    source = parse_model("diffusers:somebody/their-model")
+    assert (source.place, source.name) == ("somebody/their-model", "their-model")
     assert model_settings(source) == PeerSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("stabilityai/sdxl-turbo", "sdxl-turbo"), ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl")],
+)
+def test_the_hub_name_of_a_preset_is_the_preset(name: str, preset: str) -> None:
+    """A turbo model called as it comes would be given guidance, which it was distilled without."""
+    assert parse_model(f"diffusers:{name}") == parse_model(preset)
 
 
 @pytest.mark.parametrize("text", ["my_model:draw", "pkg.sub.my_model:Box.inside"])
