@@ -9,7 +9,7 @@ from selfe_eval.pipeline.caption_scores import FeatureBlock, write_clip_scores, 
 from selfe_eval.pipeline.distances import measure_distances
 from selfe_eval.pipeline.extract import FeatureViewer, features_at
 from selfe_eval.pipeline.geneval import make_images, suite_of
-from selfe_eval.pipeline.instruments import CLIP_SCORE, GENEVAL, Instruments
+from selfe_eval.pipeline.instruments import CLIP_SCORE, Instruments
 from selfe_eval.pipeline.look import Viewer, look
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import GenEvalViewer
@@ -51,13 +51,14 @@ def measure(run: Run, instruments: Instruments, progress: Progress) -> Measureme
     suite = suite_of(run)
     scorer = instruments.scorer
     run = make_images(run, suite, progress, None if scorer is None else scorer.score)
+    before = run.record.status
     run, notices = score_again(run, instruments, progress)
     summary = None
-    if instruments.scorer is not None:
+    if scorer is not None:
         run, summary = summarise(run, suite)
     measures = summarise_measures(run, suite)
-    if GENEVAL not in run.record.measures.metrics:
-        run = run.update(status="complete")
+    if scorer is None:  # whether a run with GenEval is complete is for GenEval to say
+        run = run.update(status=before if run.record.measures.is_judged else "complete")
     return Measurements(run=run, summary=summary, measures=measures, notices=notices)
 
 
@@ -96,9 +97,12 @@ def summarise_all(run: Run) -> Measurements:
     """
     suite = suite_of(run)
     summary = None
-    if GENEVAL in run.record.measures.metrics:
+    if run.record.measures.is_judged:
         run, summary = summarise(run, suite)
-    return Measurements(run=run, summary=summary, measures=summarise_measures(run, suite))
+    measures = summarise_measures(run, suite)
+    if summary is None:
+        run = run.update(status="complete")
+    return Measurements(run=run, summary=summary, measures=measures)
 
 
 def _viewers(run: Run, suite: Suite, instruments: Instruments) -> list[Viewer]:
