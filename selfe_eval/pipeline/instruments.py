@@ -66,7 +66,7 @@ def named_instruments(bench: Bench, progress: Progress) -> Instruments:
         UntrustworthyError: the reference is a run that is not whole.
     """
     metrics = in_order(bench.options.metrics)
-    measured = [_measured(bench, name) for name in metrics if name != GENEVAL]
+    measured = tuple(dict.fromkeys(_measured(bench, name) for name in metrics if name != GENEVAL))
     for one in measured:
         if one.metric.need == "several" and bench.images_per_prompt < 2:
             raise UsageError(f"{one.name} cannot be measured: {_SEVERAL}")
@@ -75,9 +75,7 @@ def named_instruments(bench: Bench, progress: Progress) -> Instruments:
         reference = find_reference(bench.options.reference, bench.suite, progress)
         refuse_unusable(reference, measured)
     scorer = bench.load_scorer() if GENEVAL in metrics else None
-    return _loaded(
-        bench, Instruments(metrics=metrics, measured=tuple(measured), scorer=scorer, reference=reference)
-    )
+    return _loaded(bench, Instruments(metrics=metrics, measured=measured, scorer=scorer, reference=reference))
 
 
 def instruments_at_hand(bench: Bench, progress: Progress) -> Instruments:

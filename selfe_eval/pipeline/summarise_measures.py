@@ -76,7 +76,7 @@ def measures_of(run: Run, suite: Suite) -> MeasureSet | None:
 
 
 def measured_metrics(run: Run) -> list[Measured]:
-    """What is measured of a run beside GenEval, in the order of its record."""
+    """What is measured of a run beside GenEval, in the order of its record, under whichever names it was typed."""
     suite, options = run.spec.suite, run.record.measures
     found = []
     for typed in options.metrics:
@@ -85,7 +85,7 @@ def measured_metrics(run: Run) -> list[Measured]:
             found.append(protocol_for(options.clip_protocol, suite, typed)[0])
         elif measured.metric.need != "judge":
             found.append(measured)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _measure(run: Run, measured: Measured, design: Design, images: Images) -> Measure:

@@ -116,3 +116,9 @@ def test_metrics_are_put_in_order() -> None:
     assert in_order(["coverage", "fid[dinov2]", "geneval", "fid", "fid"]) == (
         *("geneval", "fid", "fid[dinov2]", "coverage"),
     )
+
+
+def test_a_metric_that_is_typed_in_two_ways_is_measured_once() -> None:
+    """The plain name on the openmoji world means its own extractor, which may also be named."""
+    found = named_instruments(bench(metrics=("spread", "spread[openmoji-clip]")), Silence())
+    assert [one.name for one in found.measured] == ["spread[openmoji-clip]"]

@@ -102,6 +102,14 @@ def test_every_metric_is_read_in_order(run: Run) -> None:
     assert read_measures(run.folder) == measures
 
 
+def test_a_metric_that_was_typed_in_two_ways_is_shown_once(run: Run) -> None:
+    """Commands may have asked for one metric under its plain name and with its extractor."""
+    typed = ("fid", "fid[inception]", "spread", "spread[clip-vit-l-14]")
+    measures = summarise_measures(run.update(measures=MeasureOptions(metrics=typed)), SUITE)
+    assert measures is not None
+    assert [one.metric for one in measures.measures] == ["fid", "spread"]
+
+
 def test_an_unchanged_document_is_not_written_again(run: Run) -> None:
     """The second time nothing is touched; when a number changes the document follows."""
     summarise_measures(run, SUITE)
