@@ -45,11 +45,20 @@ def sweep(  # noqa: PLR0913 - one parameter for each group of options
       selfe-eval sweep --model diffusers:my-pipeline --reference coco-val2014 --metrics clip-score,fid,cmmd
       selfe-eval sweep --images my-images --suite openmoji --name my-model --json > result.json
     """  # noqa: D301 - Typer needs the control character, not its spelling
+    from selfe_eval.pipeline.geneval import refuse_incomplete
+
     names = parse_metrics(metrics) if metrics is not None else ()
+    if fail_on is not None and names and "geneval" not in names:
+        raise UsageError(
+            f"--fail-on {fail_on.value} goes by GenEval's verdict, and --metrics {metrics} leaves GenEval out. Add it, or "
+            "leave --fail-on out."
+        )
     request = request_of(source, asked, sampler, judge, place, metrics=names, measuring=measuring)
     made, instruments = measure_job(request, at_hand=metrics is None)
     print_measurements(made, instruments.not_measured, as_json=as_json)
-    if fail_on is not None and made.summary is not None:
+    if made.summary is not None and not asked.allow_partial:
+        refuse_incomplete(made.run, made.summary)
+    if fail_on is not None:
         fail_on_verdict(made.summary, fail_on)
 
 

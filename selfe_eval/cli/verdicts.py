@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfe_eval.errors import VerdictError
+from selfe_eval.errors import UntrustworthyError, VerdictError
 
 if TYPE_CHECKING:
     from selfe_eval.report.summary import Summary
@@ -28,12 +28,18 @@ FailOnOption = Annotated[
 _EXIT_CODES = {"violated": 10, "inconclusive": 11}
 
 
-def fail_on_verdict(summary: Summary, fail_on: FailOn) -> None:
+def fail_on_verdict(summary: Summary | None, fail_on: FailOn) -> None:
     """Fail where the verdict on GenEval is one that the caller asked to count.
 
     Raises:
         VerdictError: with exit code 10 (violated) or 11 (inconclusive).
+        UntrustworthyError: GenEval was not measured, so there is no verdict that could pass.
     """
+    if summary is None:
+        raise UntrustworthyError(
+            f"--fail-on {fail_on.value} goes by GenEval's verdict, and GenEval could not be measured here; the reason stands "
+            "with the results. Bring what is missing, or leave --fail-on out."
+        )
     outcome = summary.verdict.outcome
     counts = outcome == "violated" or fail_on is FailOn.INCONCLUSIVE
     if outcome in _EXIT_CODES and counts:
