@@ -54,7 +54,9 @@ def load_clean(device: str = "cpu", weights: Path | None = None) -> NetworkExtra
     Raises:
         UsageError: The file is missing, damaged, unsafe or another network's.
     """
-    return _loaded("inception-clean", device, weights, prepare=_as_clean_fid, resize="pil-bicubic-float-299")
+    return _loaded(
+        "inception-clean", device, weights, prepare=_as_clean_fid, resize="pil-bicubic-float-clipped-299"
+    )
 
 
 def inception_network() -> nn.Sequential:

@@ -39,22 +39,22 @@ def tensorflow_bilinear(pixels: NDArray[np.uint8], side: int, device: torch.devi
 
 
 def clean_bicubic(pixels: NDArray[np.uint8], side: int) -> Tensor:
-    """Pillow's bicubic with antialiasing, each channel in float; neither rounded nor clipped.
+    """Pillow's bicubic with antialiasing, each channel in float; clipped where edges overshoot, not rounded.
 
-    Source: clean-fid (Parmar et al., CVPR 2022), mode ``clean``.
+    Source: clean-fid 0.1.35 (Parmar et al., CVPR 2022), mode ``clean``; its first versions did not clip.
 
     Args:
         pixels: (B, H, W, 3) in [0, 255].
         side: Of the result, in pixels.
 
     Returns:
-        (B, 3, side, side) float32 about [0, 255]; edges overshoot.
+        (B, 3, side, side) float32 in [0, 255].
     """
     resized = [
         [_resized(Image.fromarray(image[..., channel].astype(np.float32)), side) for channel in range(3)]
         for image in pixels
     ]
-    return torch.from_numpy(np.array(resized))
+    return torch.from_numpy(np.array(resized)).clip(0, 255)
 
 
 def rounded_bicubic(pixels: NDArray[np.uint8], side: int) -> Tensor:
