@@ -23,7 +23,7 @@ from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.reference_features import reference_features
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics
-from selfe_eval.pipeline.references import Reference, refuse_unusable
+from selfe_eval.pipeline.references import Reference, refuse_other_width, refuse_unusable
 from selfe_eval.records import Suite
 from selfe_eval.runs import layout
 from selfe_eval.runs.distances import Distance, Distances, images_sha256, read_distances, write_distances
@@ -144,12 +144,7 @@ def _side(reference: Reference, extractor: Extractor, progress: Progress) -> tup
     if not isinstance(reference, ReferenceStatistics):
         found = reference_features(reference, extractor, progress)
         return Side(found.rows), found.notices
-    width = len(reference.mean)
-    if width != extractor.width:
-        raise UsageError(
-            f"The width of {reference.title} is {width}, but the extractor {extractor.name} makes features of width "
-            f"{extractor.width}. Give statistics that were made with {extractor.name}, or the folder of images."
-        )
+    refuse_other_width(reference, extractor)
     unknown = 0  # how many images they were made from; no distance of a run asks
     return Side(Gaussian(mean=reference.mean, covariance=reference.covariance, n=unknown)), ()
 

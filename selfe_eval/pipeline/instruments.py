@@ -9,8 +9,16 @@ from pathlib import Path
 from selfe_eval.devices import resolve_device
 from selfe_eval.errors import UsageError
 from selfe_eval.metrics import METRICS, Measured, measured_on, metrics_of
+from selfe_eval.pipeline.comparing import FRECHET
 from selfe_eval.pipeline.progress import Progress
-from selfe_eval.pipeline.references import Reference, find_reference, is_enough, refuse_unusable
+from selfe_eval.pipeline.reference_statistics import ReferenceStatistics
+from selfe_eval.pipeline.references import (
+    Reference,
+    find_reference,
+    is_enough,
+    refuse_other_width,
+    refuse_unusable,
+)
 from selfe_eval.pipeline.score import Scorer
 from selfe_eval.records import Suite
 from selfe_eval.runs.measures import MeasureOptions
@@ -159,6 +167,8 @@ def _problem(bench: Bench, measured: Measured, reference: Reference | None, no_r
             return no_reference
         if not is_enough(reference, measured):
             return f"{reference.title} holds mean and covariance alone, and this metric needs images."
+        if isinstance(reference, ReferenceStatistics) and measured.metric.name != FRECHET[0]:
+            return f"{reference.title} serve one extractor, taken to be that of {FRECHET[0]}; else name it with --metrics."
     assert measured.extractor is not None
     return weights_problem(measured.extractor, _weights(bench, measured.extractor))
 
@@ -173,5 +183,7 @@ def _loaded(bench: Bench, chosen: Instruments) -> Instruments:
             raise UsageError(
                 f"{one.name} cannot be measured: {one.extractor} sees images and reads no texts. Name a CLIP model."
             )
+        if one.metric.need == "reference" and chosen.reference is not None:
+            refuse_other_width(chosen.reference, extractors[str(one.extractor)])
     clip = protocol_for(bench.options.clip_protocol, bench.suite.name)[1]
     return replace(chosen, extractors=extractors, clip=clip)

@@ -22,6 +22,7 @@ from selfe_eval.pipeline.reference_images import ReferenceImages, folder_images,
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics, read_statistics
 from selfe_eval.pipeline.reference_world import ReferenceWorld, world_of
 from selfe_eval.records import Suite
+from selfe_eval.score.features.protocol import Extractor
 
 Reference = ReferenceImages | ReferenceStatistics | ReferenceWorld
 """Each has a ``title`` for sentences, ``num_images`` where it is known, ``notes`` for whoever reads a number, and a
@@ -79,11 +80,32 @@ def refuse_unusable(reference: Reference, wanted: Sequence[Measured]) -> None:
         wanted: Metrics, those without a reference among them.
 
     Raises:
-        UsageError: a metric needs images and the reference is statistics alone.
+        UsageError: a metric needs images and the reference is statistics alone, or statistics, which are of one
+            extractor, are asked to serve several.
     """
     lacking = [one.name for one in wanted if not is_enough(reference, one)]
     if lacking:
         raise UsageError(
             f"{', '.join(lacking)} cannot be computed against {reference.title}: mean and covariance are enough for "
             f"{', '.join(FRECHET)} alone. Give the folder of images with --reference, or leave these out."
+        )
+    compared = [one for one in wanted if one.metric.need == "reference"]
+    if isinstance(reference, ReferenceStatistics) and len({one.extractor for one in compared}) > 1:
+        named = ", ".join(f"{one.name} ({one.extractor})" for one in compared)
+        raise UsageError(
+            f"{reference.title} were made with one extractor, and these metrics have several: {named}. Measure each with "
+            "its own statistics, in a command of its own, or give the folder of images with --reference."
+        )
+
+
+def refuse_other_width(reference: Reference, extractor: Extractor) -> None:
+    """Fail where statistics were made with another extractor, as far as their width shows it.
+
+    Raises:
+        UsageError: the widths differ.
+    """
+    if isinstance(reference, ReferenceStatistics) and len(reference.mean) != extractor.width:
+        raise UsageError(
+            f"The width of {reference.title} is {len(reference.mean)}, but the extractor {extractor.name} makes features of "
+            f"width {extractor.width}. Give statistics that were made with {extractor.name}, or the folder of images."
         )

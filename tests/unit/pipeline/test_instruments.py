@@ -85,6 +85,29 @@ def test_statistics_leave_out_what_needs_images(tmp_path: Path) -> None:
     assert "needs images" in found.not_measured["kid[openmoji-clip]"]
 
 
+def test_statistics_of_another_width_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    """Whether the metrics were named or found at hand: a reference that was named must be of use."""
+    np.savez(tmp_path / "s.npz", mu=np.zeros(32), sigma=np.eye(32))
+    for gather, metrics in ((named_instruments, ("fid",)), (instruments_at_hand, ())):
+        with pytest.raises(
+            UsageError, match=r"is 32, but the extractor openmoji-clip makes features of width 64"
+        ):
+            gather(bench(metrics=metrics, reference=str(tmp_path / "s.npz")), Silence())
+
+
+def test_statistics_that_nobody_named_a_metric_for_serve_fid_alone(tmp_path: Path) -> None:
+    """Which extractor they were made with is not known, so no second one is compared with them in silence."""
+    np.savez(tmp_path / "s.npz", mu=np.zeros(4), sigma=np.eye(4))
+    with pytest.raises(UsageError, match="Nothing can be measured here") as failure:
+        instruments_at_hand(
+            bench("geneval", load_scorer=no_judge, reference=str(tmp_path / "s.npz")), Silence()
+        )
+    for name in ("clean-fid", "fd-dinov2"):
+        assert f" {name}: the statistics 's.npz' serve one extractor" in str(failure.value)
+    assert " fid: " in str(failure.value)
+    assert " fid: the statistics" not in str(failure.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

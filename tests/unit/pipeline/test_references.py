@@ -365,11 +365,17 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
 def test_statistics_are_enough_for_frechet_distances_alone(tmp_path: Path) -> None:
     """Metrics that look at single images, or at pairs, are refused before anything is computed."""
     found = find_reference(str(statistics(tmp_path / "s.npz")), SUITE)
-    refuse_unusable(
-        found, [measured_on(name, "geneval") for name in ("fid", "clean-fid", "fd-dinov2", "spread")]
-    )
+    for name in ("fid", "clean-fid", "fd-dinov2"):
+        refuse_unusable(found, [measured_on(name, "geneval"), measured_on("spread", "geneval")])
     with pytest.raises(UsageError, match="kid, coverage cannot be computed"):
         refuse_unusable(found, [measured_on(name, "geneval") for name in ("fid", "kid", "coverage")])
+
+
+def test_statistics_serve_one_extractor(tmp_path: Path) -> None:
+    """FID and clean FID have features of one width: against one file one of them would be a wrong number in silence."""
+    found = find_reference(str(statistics(tmp_path / "s.npz")), SUITE)
+    with pytest.raises(UsageError, match=r"fid \(inception\), clean-fid \(inception-clean\)"):
+        refuse_unusable(found, [measured_on(name, "geneval") for name in ("fid", "clean-fid", "spread")])
 
 
 @pytest.fixture
