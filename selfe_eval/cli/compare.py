@@ -26,14 +26,12 @@ def compare(
       selfe-eval compare results/runs/openmoji-flow-tiny-1a2b3c4d results/runs/openmoji-selfe-tiny-5e6f7a8b
       selfe-eval compare before after --json
     """
-    from selfe_eval.report.comparison import compare_runs
-    from selfe_eval.report.scored_run import read_scored_run
-    from selfe_eval.suites.registry import load_suite
-    from selfe_eval.suites.rewritten import base_name
+    from selfe_eval.report.comparison import compare as compared
+    from selfe_eval.report.run_evidence import read_evidence
 
-    first = read_scored_run(a, allow_partial=allow_partial)
-    second = read_scored_run(b, allow_partial=allow_partial)
-    comparison = compare_runs(first, second, load_suite(base_name(first.summary.suite)))
+    first = read_evidence(a, allow_partial=allow_partial)
+    second = read_evidence(b, allow_partial=allow_partial)
+    comparison = compared(first, second)
     if as_json:
         from selfe_eval.report.as_json import comparison_document
 
@@ -43,7 +41,7 @@ def compare(
 
         from selfe_eval.report.comparison_table import print_comparison
 
-        print_comparison(comparison, first.summary, second.summary, Console())
+        print_comparison(comparison, first, second, Console())
     if comparison.outcome == "not_comparable":
         raise UntrustworthyError(
             f"The runs {a} and {b} cannot be compared. {comparison.reason} Measure both with the same suite, "

@@ -15,8 +15,7 @@ from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.own_prompts import write_prompts
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer
-from selfe_eval.report.comparison import ScoredRun
-from selfe_eval.report.scored_run import read_scored_run
+from selfe_eval.report.scored_run import ScoredRun, read_scored_run
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write_json
 from selfe_eval.runs.run import lock_folder

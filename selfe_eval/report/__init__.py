@@ -6,6 +6,7 @@ per_prompt.py    any, mean and all images of a prompt correct
 sensitivity.py   the scores at other thresholds
 summary.py       scores -> Summary, and summary.json
 summary_file.py  reads summary.json of a run folder; scored_run.py its single scores too
+evidence.py      what a run knows about every metric; run_evidence.py reads it from a run folder
 measures.py      every other metric of a run, and metrics.json; measures_file.py reads it
 measuring.py     numbers of images and of sets of images -> Measure
 entry.py         a run on a leaderboard: GenEval, other metrics, or both

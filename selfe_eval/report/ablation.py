@@ -14,11 +14,11 @@ from typing import Any
 
 from selfe_eval.records import Prompt, Suite
 from selfe_eval.report import cells as text
-from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.experiment import ExperimentReport, TextTable
 from selfe_eval.report.leaderboard import PARTIAL_NOTE, caption
 from selfe_eval.report.outcomes import outcome_panel, scored_at
 from selfe_eval.report.published_ablations import PublishedAblation, ablations_table
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.stats.drawdown import ALPHA
 from selfe_eval.stats.estimate import Z_TWO_SIDED, Estimate, macro_estimate
 from selfe_eval.stats.paired import Difference, holm, paired_difference

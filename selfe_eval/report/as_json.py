@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from selfe_eval.report.comparison import Comparison
+from selfe_eval.report.comparison import Comparison, ComparisonRow, MetricComparison
 from selfe_eval.report.entry import Entry
 from selfe_eval.report.measures import Measure, MeasureRow, MeasureSet
 from selfe_eval.report.published import PublishedRow
@@ -107,23 +107,34 @@ def leaderboard_document(
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The document of ``compare --json``."""
+    """The document of ``compare --json``: a row for each metric and step count, in units of the metric."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "metrics": [
-            {
-                "metric": comparison.metric,
-                "steps": row.steps,
-                "delta": row.overall.delta,
-                "se": row.overall.se,
-                "ci": _pair(row.overall.ci),
-                "p_adjusted": row.p_adjusted,
-                "outcome": row.outcome,
-            }
-            for row in comparison.rows
-        ],
+        "metrics": [_comparison_row(one, row) for one in comparison.metrics for row in one.rows],
         "outcome": comparison.outcome,
         "reason": comparison.reason,
+        "primary": comparison.primary,
+        "paired_by": ["prompt", "noise"] if comparison.same_noise else ["prompt"],
+        "not_comparable": dict(comparison.not_comparable),
+    }
+
+
+def _comparison_row(one: MetricComparison, row: ComparisonRow) -> dict[str, Any]:
+    return {
+        "metric": one.metric,
+        "steps": row.steps,
+        "delta": row.overall.delta,
+        "se": row.overall.se,
+        "ci": _pair(row.overall.ci),
+        "p_adjusted": row.p_adjusted,
+        "outcome": row.outcome,
+        "unit": one.unit,
+        "higher_is_better": one.higher_is_better,
+        "a": row.values[0],
+        "b": row.values[1],
+        "n": row.overall.n,
+        "n_clusters": row.overall.n_clusters,
+        "tasks": {name: {**asdict(task), "ci": _pair(task.ci)} for name, task in row.tasks.items()},
     }
 
 

@@ -1,20 +1,33 @@
-"""A comparison in a terminal: B minus A at each step count, overall and by task, and the outcome."""
+"""A comparison in a terminal: B minus A at each step count, the primary metric first and by task, then the others."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from selfe_eval.metrics import Unit
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
-from selfe_eval.report.comparison import Comparison, ComparisonRow
-from selfe_eval.report.summary import METRIC, Summary
+from selfe_eval.report.comparison import Comparison, ComparisonRow, MetricComparison, kind_of
+from selfe_eval.report.evidence import RunEvidence
+from selfe_eval.report.leaderboard import PARTIAL_NOTE
+from selfe_eval.report.measures_text import title_of
+from selfe_eval.stats.paired import Difference
+
+NARROW_COLUMNS = 78
+"""Below this width the tables leave out what A and B have each."""
+
+WORDS = {"better": "better", "worse": "worse", "different": "differs", "no_difference_shown": "-"}
+"""Of each row outcome."""
 
 _COLORS = {
     "better": "green",
     "worse": "bold red",
+    "different": "yellow",
     "no_difference_shown": "",
     "pass": "bold green",
     "fail": "bold red",
@@ -23,59 +36,121 @@ _COLORS = {
 }
 
 
-def print_comparison(comparison: Comparison, a: Summary, b: Summary, console: Console) -> None:
-    """Write the overall table, the table by task, and the outcome."""
-    console.print(Text(f"A: {_named(a)}"))
-    console.print(Text(f"B: {_named(b)}"))
-    if comparison.rows:
-        name = "GenEval" if comparison.metric == METRIC else comparison.metric
-        console.print(Text(f"{name} in per cent; B - A and its interval in percentage points, paired:"))
-        console.print(_overall_table(comparison, a, b))
-        console.print(Text("B - A by task (intervals not adjusted for looking at six tasks):"))
-        console.print(_task_table(comparison.rows))
+def print_comparison(comparison: Comparison, a: RunEvidence, b: RunEvidence, console: Console) -> None:
+    """Write a table for the primary metric, one by task, one for the other metrics, and the outcome."""
+    if a.partial or b.partial:
+        console.print(Text(PARTIAL_NOTE, style="bold red"))
+    console.print(Text(f"A: {run_title(a)}"))
+    console.print(Text(f"B: {run_title(b)}"))
+    if comparison.metrics:
+        console.print(Text(pairing_note(comparison, a, b)))
+    for metrics in filter(None, (comparison.metrics[:1], comparison.metrics[1:])):
+        console.print()
+        console.print(_table(metrics, wide=console.width >= NARROW_COLUMNS))
+        console.print(Text(family_note(metrics), style="dim"))
+        by_task = [row for row in metrics[0].rows if row.tasks]
+        if by_task:
+            console.print()
+            console.print(Text("B - A by task (intervals not adjusted for looking at six tasks):"))
+            console.print(_task_table(by_task))
+    console.print()
+    for metric, reason in left_out(comparison).items():
+        console.print(Text(f"{metric} is not compared: {reason}"))
     outcome = Text(comparison.outcome.replace("_", " ").upper(), style=_COLORS[comparison.outcome])
     console.print(outcome.append(f": {comparison.reason}", style="not bold default"))
 
 
-def _named(summary: Summary) -> str:
-    scope = "PARTIAL, " if summary.partial else ""
+def run_title(run: RunEvidence) -> str:
+    """Model, suite and size, stamped where the run is partial."""
+    scope = "PARTIAL, " if run.partial else ""
+    return f"{run.model} ({scope}suite {run.suite}, {len(run.tasks)} prompts x {run.images_per_prompt})"
+
+
+def pairing_note(comparison: Comparison, a: RunEvidence, b: RunEvidence) -> str:
+    """What the two runs have in common."""
+    if comparison.same_noise:
+        return f"Paired by prompt and noise (both were drawn with run seed {a.seed})."
+    if a.seed is None or b.seed is None:
+        why = "images that were found have noise that is not known"
+    else:
+        why = f"the run seeds are {a.seed} and {b.seed}, so the noise is not the same"
+    return f"Paired by prompt only: {why}."
+
+
+def family_note(metrics: Sequence[MetricComparison]) -> str:
+    """What the p-values of a table are adjusted for, and which way is better."""
+    num_rows = sum(len(one.rows) for one in metrics)
+    lower = [title_of(one.metric) for one in metrics if not one.higher_is_better]
+    adjusted = f"p adjusted (Holm) for {num_rows} question{'s' if num_rows > 1 else ''}"
+    note = f"Shares in per cent, differences in percentage points; {adjusted}; -: no difference shown."
+    return f"{note} Lower is better: {', '.join(lower)}." if lower else note
+
+
+def left_out(comparison: Comparison) -> dict[str, str]:
+    """Metrics that are not compared, with the reason, where it is not the whole outcome's."""
+    return dict(comparison.not_comparable) if comparison.metrics else {}
+
+
+def title(metric: str) -> str:
+    """The title of a metric, of GenEval with what is in brackets."""
+    return metric.replace("geneval", "GenEval") if kind_of(metric) == "geneval" else title_of(metric)
+
+
+def row_cells(one: MetricComparison, row: ComparisonRow) -> tuple[str, ...]:
+    """Steps, A, B, B - A, its interval, p and number of pairs."""
+    first, second = row.values
     return (
-        f"{summary.model} ({scope}suite {summary.suite}, detector {summary.detector}, {summary.num_prompts} "
-        f"prompts x {summary.images_per_prompt})"
+        str(row.steps),
+        number(first, one.unit, row.overall),
+        number(second, one.unit, row.overall),
+        number(row.overall.delta, one.unit, row.overall, sign="+"),
+        _interval(row.overall, one.unit),
+        cells.DASH if row.p_adjusted is None else f"{row.p_adjusted:.2g}",
     )
 
 
-def _overall_table(comparison: Comparison, a: Summary, b: Summary) -> Table:
-    table = _new_table("steps", "A", "B", "B - A", "95 % interval", "p (Holm)", "pairs")
-    table.add_column("outcome", overflow="fold")
-    values = [{row.steps: cells.percent(row.overall.value) for row in summary.rows} for summary in (a, b)]
-    for row in comparison.rows:
-        delta, ci = row.overall.delta, row.overall.ci
-        table.add_row(
-            str(row.steps),
-            values[0][row.steps],
-            values[1][row.steps],
-            cells.DASH if delta is None else f"{100 * delta:+.1f}",
-            cells.DASH if ci is None else f"[{100 * ci[0]:+.1f}, {100 * ci[1]:+.1f}]",
-            cells.DASH if row.p_adjusted is None else f"{row.p_adjusted:.2g}",
-            str(row.overall.n),
-            Text(row.outcome.replace("_", " "), style=_COLORS[row.outcome]),
-        )
+def number(value: float | None, unit: Unit, beside: Difference, *, sign: str = "") -> str:
+    """A value: shares in per cent, others to two digits of the standard error of the difference beside it."""
+    if value is None:
+        return cells.DASH
+    if unit == "share":
+        return f"{100 * value:{sign}.1f}"
+    decimals = cells.two_digits(beside.se or value)
+    return f"{value:{sign}.{decimals}f}"
+
+
+def _interval(difference: Difference, unit: Unit) -> str:
+    if difference.ci is None:
+        return cells.DASH
+    low, high = (number(end, unit, difference, sign="+") for end in difference.ci)
+    return f"[{low}, {high}]"
+
+
+def _table(metrics: Sequence[MetricComparison], *, wide: bool) -> Table:
+    table = Table(box=box.HORIZONTALS, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("metric", overflow="fold")
+    values = ("A", "B") if wide else ()
+    for heading in ("steps", *values, "B - A", "95 % interval", "p", ""):
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for one in metrics:
+        for place, row in enumerate(one.rows):
+            steps, *numbers = row_cells(one, row)
+            table.add_row(
+                "" if place else title(one.metric),
+                steps,
+                *(numbers if wide else numbers[2:]),
+                Text(WORDS[row.outcome], style=_COLORS[row.outcome]),
+                end_section=place == len(one.rows) - 1,
+            )
     return table
 
 
-def _task_table(rows: tuple[ComparisonRow, ...]) -> Table:
-    table = _new_table("steps")
+def _task_table(rows: Sequence[ComparisonRow]) -> Table:
+    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0)
+    table.add_column("steps", justify="right", no_wrap=True)
     for task in TASKS:
-        table.add_column(cells.SHORT_TASKS[task], justify="right")
+        table.add_column(cells.SHORT_TASKS[task], justify="right", overflow="fold")
     for row in rows:
         marks = (cells.signed_points(row.tasks[task]) if task in row.tasks else cells.DASH for task in TASKS)
         table.add_row(str(row.steps), *marks)
-    return table
-
-
-def _new_table(*headings: str) -> Table:
-    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
     return table

@@ -41,16 +41,27 @@ def outcome_panel(
         prompts: The P planned prompts.
         images_per_prompt: Planned images of each prompt, with indices from 0.
     """
-    shape = (len(prompts), len(columns))
+    return task_panel(columns, {prompt.prompt_id: prompt.task for prompt in prompts}, images_per_prompt)
+
+
+def task_panel(
+    columns: Sequence[Mapping[tuple[int, int], float]], tasks: Mapping[int, str], images_per_prompt: int
+) -> Panel:
+    """The same panel where of the prompts only their tasks are known.
+
+    Args:
+        columns: As above.
+        tasks: Id of each of the P planned prompts -> its stratum, in the order of the rows.
+        images_per_prompt: Planned images of each prompt, with indices from 0.
+    """
+    shape = (len(tasks), len(columns))
     sums, counts = np.zeros(shape), np.zeros(shape, dtype=np.int64)
     for column, scored in enumerate(columns):
-        for row, prompt in enumerate(prompts):
-            marks = [
-                scored[key] for i in range(images_per_prompt) if (key := (prompt.prompt_id, i)) in scored
-            ]
+        for row, prompt_id in enumerate(tasks):
+            marks = [scored[key] for i in range(images_per_prompt) if (key := (prompt_id, i)) in scored]
             sums[row, column], counts[row, column] = sum(marks), len(marks)
     planned = np.full(shape, images_per_prompt, dtype=np.int64)
-    return Panel(tasks=tuple(prompt.task for prompt in prompts), sums=sums, counts=counts, planned=planned)
+    return Panel(tasks=tuple(tasks.values()), sums=sums, counts=counts, planned=planned)
 
 
 def scored_at(outcomes: Mapping[ImageKey, ImageOutcome], steps: int) -> dict[tuple[int, int], bool]:

@@ -13,10 +13,12 @@ from typing import Any
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.records import Suite
 from selfe_eval.report import cells as text
-from selfe_eval.report.comparison import ScoredRun, compare_runs
+from selfe_eval.report.comparison import compare
 from selfe_eval.report.experiment import ExperimentReport, TextTable
 from selfe_eval.report.heat_map import HeatCell, heat_map
 from selfe_eval.report.leaderboard import PARTIAL_NOTE, caption
+from selfe_eval.report.run_evidence import scored_evidence
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.summary import Summary
 from selfe_eval.stats.estimate import Estimate
 from selfe_eval.stats.paired import Difference, holm
@@ -102,15 +104,16 @@ def schedule_grid(runs: Mapping[Cell, tuple[str, ScoredRun]], default: Cell, sui
         UntrustworthyError: the runs were not measured alike.
     """
     differences: dict[tuple[Cell, int], Difference] = {}
+    ours = scored_evidence(runs[default][1], suite)
     for cell, (folder, scored) in runs.items():
-        comparison = compare_runs(runs[default][1], scored, suite)
+        comparison = compare(ours, scored_evidence(scored, suite))
         if comparison.outcome == "not_comparable":
             raise UntrustworthyError(
                 f"{folder} cannot be compared with the run of the default. {comparison.reason} Another version of the judge "
                 "scored one of them: repeat the sweep with another --out."
             )
         if cell != default:
-            differences |= {(cell, row.steps): row.overall for row in comparison.rows}
+            differences |= {(cell, row.steps): row.overall for row in comparison.metrics[0].rows}
     known = {place: d.p for place, d in differences.items() if d.p is not None}
     adjusted = dict(zip(known, holm(list(known.values())), strict=True))
     scores = tuple(

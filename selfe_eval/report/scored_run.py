@@ -1,18 +1,34 @@
-"""Reading what a comparison needs of a run folder: its summary, its prompts and its single scores."""
+"""GenEval's part of a run folder as experiments need it: the summary, the prompts and the single scores."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from selfe_eval.errors import UntrustworthyError
-from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.records import ImageKey
 from selfe_eval.report.outcomes import ImageOutcome, scored_at
-from selfe_eval.report.summary import METRIC
+from selfe_eval.report.summary import METRIC, Summary
 from selfe_eval.report.summary_file import read_summary
 from selfe_eval.runs import layout
 from selfe_eval.runs.run import open_run
 from selfe_eval.runs.scores import read_scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRun:
+    """A run that GenEval has judged."""
+
+    summary: Summary
+    """What was measured with what."""
+    prompt_ids: frozenset[int]
+    """The prompts it covers."""
+    outcomes: Mapping[ImageKey, ImageOutcome]
+    """What was scored."""
+    seed: int | None
+    """The run seed; None where somebody else made the images."""
 
 
 def read_scored_run(folder: Path, *, allow_partial: bool = False) -> ScoredRun:
@@ -36,4 +52,9 @@ def read_scored_run(folder: Path, *, allow_partial: bool = False) -> ScoredRun:
                 f"its scores hold {num_scored}: they were changed after it. Write it again with `selfe-eval "
                 f"summarise {shlex.quote(str(folder))}`."
             )
-    return ScoredRun(summary=summary, prompt_ids=frozenset(run.record.prompt_ids), outcomes=outcomes)
+    return ScoredRun(
+        summary=summary,
+        prompt_ids=frozenset(run.record.prompt_ids),
+        outcomes=outcomes,
+        seed=run.spec.seed if run.spec.is_drawn else None,
+    )

@@ -21,7 +21,8 @@ class Difference:
     se: float | None
     """Paired, cluster-robust standard error; None where a task has fewer than two prompts."""
     ci: tuple[float, float] | None
-    """95 % interval within [-1, 1]; (-1, 1) where the standard error is unknown, None where delta is."""
+    """95 % interval within what is possible, [-1, 1] for shares; all of it where the standard error is unknown; None
+    where delta is, and where all that is possible has no end."""
     p: float | None
     """Two-sided normal p-value of "no difference"; None where the standard error is unknown."""
     n: int
@@ -30,14 +31,15 @@ class Difference:
     """Number of prompts with a pair."""
 
 
-def paired_difference(panel: Panel) -> Difference:
+def paired_difference(panel: Panel, *, full_mark: float = 1.0) -> Difference:
     """The difference between the two columns of a panel, whose images are paired by prompt.
 
-    The standard error is at least half an image, 1 / (2 n): two runs that differ in the same way on every
+    The standard error is at least half an image, full_mark / (2 n): two runs that differ in the same way on every
     prompt give no observed variance, which is not certainty.
 
     Args:
-        panel: Scores in [0, 1], K = 2, counting only images that both runs have.
+        panel: Scores, K = 2, counting only images that both runs have.
+        full_mark: By how much two scores can differ at most: 1 for shares, 100 for points.
 
     >>> from selfe_eval.stats.panel import panel_from_means
     >>> means = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
@@ -51,10 +53,12 @@ def paired_difference(panel: Panel) -> Difference:
         return Difference(delta=None, se=None, ci=None, p=None, n=n, n_clusters=n_clusters)
     delta = float(moments.values[1] - moments.values[0])
     if moments.covariance is None:
-        return Difference(delta=delta, se=None, ci=(-1.0, 1.0), p=None, n=n, n_clusters=n_clusters)
+        return Difference(
+            delta=delta, se=None, ci=(-full_mark, full_mark), p=None, n=n, n_clusters=n_clusters
+        )
     contrast = np.array([-1.0, 1.0])
-    se = max(math.sqrt(max(float(contrast @ moments.covariance @ contrast), 0.0)), 1 / (2 * n))
-    ci = (max(-1.0, delta - Z_TWO_SIDED * se), min(1.0, delta + Z_TWO_SIDED * se))
+    se = max(math.sqrt(max(float(contrast @ moments.covariance @ contrast), 0.0)), full_mark / (2 * n))
+    ci = (max(-full_mark, delta - Z_TWO_SIDED * se), min(full_mark, delta + Z_TWO_SIDED * se))
     p = math.erfc(abs(delta) / se / math.sqrt(2))
     return Difference(delta=delta, se=se, ci=ci, p=p, n=n, n_clusters=n_clusters)
 

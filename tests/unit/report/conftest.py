@@ -8,7 +8,6 @@ import pytest
 
 from selfe_eval.metrics import measured_on
 from selfe_eval.records import TASKS, ImageKey, Prompt, Requirement, Suite
-from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.measures import MeasureSet
 from selfe_eval.report.measuring import (
     ImageNumbers,
@@ -18,6 +17,7 @@ from selfe_eval.report.measuring import (
     measure_set,
 )
 from selfe_eval.report.outcomes import ImageOutcome
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.summary import Summary, summarise
 from selfe_eval.runs.distances import Distance, Distances
 from selfe_eval.runs.run import RunRecord
@@ -86,7 +86,7 @@ def simulated_run(
         seconds={key: None if key.prompt_id == 0 else 0.01 * key.steps for key in keys},
         scorer=scorer or {"sha256": "7" * 64, "device": "cpu"},
     )
-    return ScoredRun(summary=summary, prompt_ids=frozenset(ids), outcomes=outcomes)
+    return ScoredRun(summary=summary, prompt_ids=frozenset(ids), outcomes=outcomes, seed=0)
 
 
 def _outcome(key: ImageKey, suite: Suite, draw: float, chance: float) -> ImageOutcome:

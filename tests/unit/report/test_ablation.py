@@ -19,9 +19,9 @@ from selfe_eval.report.ablation import (
     ablation_report,
     time_ratio,
 )
-from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.experiment import ExperimentReport, print_report, report_csv, report_markdown
 from selfe_eval.report.published_ablations import published_ablations
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.train.budget import Budget
 
 MakeRun = Callable[..., ScoredRun]

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from selfe_eval.report import cells
-from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.details import print_details
 from selfe_eval.report.reasons import REASON_KINDS
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.summary import Summary
 
 MakeRun = Callable[..., ScoredRun]

@@ -12,11 +12,11 @@ from rich.console import Console
 from selfe_eval.records import TASKS
 from selfe_eval.report.as_csv import leaderboard_csv
 from selfe_eval.report.as_json import geneval_document, leaderboard_document
-from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.entry import Entry
 from selfe_eval.report.leaderboard import print_leaderboard
 from selfe_eval.report.markdown import leaderboard_markdown
 from selfe_eval.report.published import published_rows
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.summary import Summary
 
 MakeRun = Callable[..., ScoredRun]

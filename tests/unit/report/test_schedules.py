@@ -10,7 +10,6 @@ from rich.console import Console
 
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.records import Suite
-from selfe_eval.report.comparison import ScoredRun
 from selfe_eval.report.experiment import print_report, report_csv, report_markdown
 from selfe_eval.report.heat_map import HeatCell, heat_map
 from selfe_eval.report.schedules import (
@@ -20,6 +19,7 @@ from selfe_eval.report.schedules import (
     schedule_heat_map,
     schedules_report,
 )
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.stats.paired import holm
 
 MakeRun = Callable[..., ScoredRun]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from selfe_eval.records import TASKS, Suite
-from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.sensitivity import sensitivity
 
 MakeRun = Callable[..., ScoredRun]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.sentences import verdict_sentence, verdict_word
 from selfe_eval.report.summary import Summary
 from selfe_eval.stats.drawdown import MonotonicityVerdict

@@ -8,7 +8,7 @@ import pytest
 
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.records import TASKS, Suite
-from selfe_eval.report.comparison import ScoredRun
+from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.summary import Summary, metric_name, summary_bytes
 
 MakeRun = Callable[..., ScoredRun]
