@@ -35,6 +35,10 @@ _WEIGHTLESS = (
 """How the classes of parts without weights end."""
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 """Configurations, vocabularies and templates."""
+_ADAPTER = "adapter_config.json"
+"""Where peft is installed, transformers loads the adapter beside a network unasked."""
+_KERNELS = frozenset({"attn_implementation", "_attn_implementation"})
+"""Where a configuration may name code of the hub, as ``owner/name``, that transformers fetches and runs."""
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -232,12 +236,29 @@ def _shards(index: Path) -> list[str]:
 
 
 def _refuse_foreign_code(folder: Path) -> None:
+    if (folder / _ADAPTER).exists():
+        raise UsageError(
+            f"{folder} holds an adapter ({_ADAPTER}), which would change the network by weights that are neither looked through "
+            "nor recorded. Merge it into the weights and save the part again, or remove its files."
+        )
     for path in sorted(folder.glob("*config.json")):
-        if "auto_map" in _read_json(path):
-            raise UsageError(
-                f"{path} asks to run code of its folder (auto_map). Such a part is not loaded: use a pipeline made of classes "
-                "of diffusers and transformers, or give the model as --model module:attribute, with code of yours."
-            )
+        for key, value in _entries(_read_json(path)):
+            if key == "auto_map" or (key in _KERNELS and "/" in str(value)):
+                raise UsageError(
+                    f"{path} asks to run code of its folder or of the hub ({key}). Such a part is not loaded: use a pipeline "
+                    "made of classes of diffusers and transformers, or give the model as --model module:attribute, with code of "
+                    "yours."
+                )
+
+
+def _entries(document: object) -> Iterator[tuple[str, object]]:
+    """Every entry of a configuration, those of the configurations inside it too."""
+    if isinstance(document, dict):
+        yield from document.items()
+        document = list(document.values())
+    if isinstance(document, list):
+        for inner in document:
+            yield from _entries(inner)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

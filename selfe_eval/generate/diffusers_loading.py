@@ -75,6 +75,11 @@ def _pipeline_class(folder: PipelineFolder) -> Any:
             f"{folder.root / INDEX_FILE} names the pipeline {folder.class_name}, which diffusers {diffusers.__version__} does "
             "not have. Upgrade diffusers; a pipeline of your own is given as --model module:attribute."
         )
+    if kind._load_connected_pipes:  # noqa: SLF001 - the only word that diffusers has for it
+        raise UsageError(
+            f"{folder.root} is a {folder.class_name}, which draws with a second pipeline that its README.md names and that runs "
+            "its own number of steps. Wrap both as --model module:attribute."
+        )
     takes = inspect.signature(kind.__call__).parameters
     missing = [name for name in _NEEDED if name not in takes]
     foreign = [name for name in _FOREIGN if name in takes]

@@ -68,7 +68,7 @@ class DiffusersGenerator:
         self._guidance = chosen_guidance(
             name,
             convention_of(
-                self._defaults, {part: network.config for part, network in self._denoisers.items()}
+                self._defaults, [pipeline.config, *(network.config for network in self._denoisers.values())]
             ),
             self._defaults,
             scale=settings.guidance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,22 +35,24 @@ class Guidance:
         }
 
 
-def convention_of(defaults: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]]) -> Convention:
+def convention_of(defaults: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> Convention:
     """What a pipeline does with a guidance scale above 1.
 
     Args:
         defaults: Arguments of the pipeline's call with their defaults.
-        networks: Configurations of its denoisers.
+        configs: Configurations of the pipeline and of its denoisers.
 
     A network distilled with guidance says so: ``guidance_embeds`` (FLUX.1, SANA-Sprint) or ``time_cond_proj_dim`` (LCM). One
-    that could take an embedded scale and does not (FLUX.1-schnell) reads none.
+    that could take an embedded scale and does not (FLUX.1-schnell) reads none, nor does a pipeline that calls itself
+    ``is_distilled`` (FLUX.2-klein). Others that take something negative, be it its embeddings alone (GLM-Image), compare.
     """
-    configs = networks.values()
     if "guidance_scale" not in defaults:
         return "none"
     if any(config.get("guidance_embeds") or config.get("time_cond_proj_dim") for config in configs):
         return "embedded"
-    takes_negative = "negative_prompt" in defaults and "true_cfg_scale" not in defaults
+    if "true_cfg_scale" in defaults or any(config.get("is_distilled") for config in configs):
+        return "none"
+    takes_negative = "negative_prompt" in defaults or "negative_prompt_embeds" in defaults
     return "classifier-free" if takes_negative else "none"
 
 
@@ -94,5 +96,9 @@ def chosen_guidance(
             f"--negative-prompt {negative_prompt!r}: {name} has no unconditional branch "
             + (f"at guidance {used:g} " if used is not None else "")
             + "that would read it. Leave it out, or give a --guidance above 1 where the model uses classifier-free guidance."
+        )
+    if negative_prompt is not None and "negative_prompt" not in defaults:
+        raise UsageError(
+            f"--negative-prompt {negative_prompt!r}: the pipeline of {name} takes no negative prompt as text. Leave it out."
         )
     return Guidance(convention=convention, scale=used, negative_prompt=negative_prompt)

@@ -165,11 +165,38 @@ def test_code_of_the_folder_is_refused(folder: Path, entries: dict[str, Any], me
         diffusers_files(str(folder))
 
 
-def test_a_part_that_asks_to_run_code_is_refused(folder: Path) -> None:
-    """The entry with which transformers finds code beside the weights is an error, though nobody would follow it."""
-    edit(folder / "text_encoder/config.json", auto_map={"AutoModel": "network.Network"})
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"auto_map": {"AutoModel": "network.Network"}},
+        {"text_config": {"auto_map": {"AutoModel": "network.Network"}}},
+        {"_attn_implementation": "somebody/kernel"},
+        {"attn_implementation": {"text_config": "paged|somebody/kernel:attend"}},
+        {"layers": [{"_attn_implementation": "somebody/kernel@main"}]},
+    ],
+)
+def test_a_part_that_asks_to_run_code_is_refused(folder: Path, entries: dict[str, Any]) -> None:
+    """Entries with which transformers finds code beside the weights or on the hub are errors, however deep they lie."""
+    edit(folder / "text_encoder/config.json", **entries)
 
-    with pytest.raises(UsageError, match=r"text_encoder/config\.json asks to run code of its folder"):
+    with pytest.raises(
+        UsageError, match=r"text_encoder/config\.json asks to run code of its folder or of the hub"
+    ):
+        diffusers_files(str(folder))
+
+
+def test_attention_of_the_library_itself_is_taken(folder: Path) -> None:
+    """The name of an attention that is part of transformers is no code of anybody else."""
+    edit(folder / "text_encoder/config.json", attn_implementation="eager")
+
+    assert diffusers_files(str(folder))
+
+
+def test_an_adapter_beside_the_weights_is_refused(folder: Path) -> None:
+    """Where peft is installed transformers would apply it unasked, with weights that no record names."""
+    (folder / "text_encoder/adapter_config.json").write_text("{}")
+
+    with pytest.raises(UsageError, match=r"text_encoder holds an adapter \(adapter_config\.json\)"):
         diffusers_files(str(folder))
 
 
@@ -222,6 +249,7 @@ def test_a_replaced_part_is_hashed_where_it_lies(folder: Path, tiny_pipeline: Ca
         ("StableDiffusionInpaintPipeline", "takes image, mask_image"),
         ("DiTPipeline", "takes class_labels"),
         ("DDPMPipeline", "takes no prompt, height, width"),
+        ("KandinskyV22CombinedPipeline", r"draws with a second pipeline that its README\.md names"),
         ("TomorrowsPipeline", "which diffusers .* does not have"),
         ("UNet2DConditionModel", "which diffusers .* does not have"),
     ],

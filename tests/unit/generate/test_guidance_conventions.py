@@ -11,6 +11,7 @@ from selfe_eval.generate.guidance_conventions import Convention, chosen_guidance
 
 GUIDED = {"guidance_scale": 5.0, "negative_prompt": None}
 FLUX = {**GUIDED, "true_cfg_scale": 1.0}
+EMBEDDED_NEGATIVE = {"guidance_scale": 4.0, "negative_prompt_embeds": None}
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,16 @@ FLUX = {**GUIDED, "true_cfg_scale": 1.0}
         (FLUX, {"guidance_embeds": True}, "embedded"),
         (FLUX, {"guidance_embeds": False}, "none"),
         ({"negative_prompt": None}, {}, "none"),
+        (EMBEDDED_NEGATIVE, {}, "classifier-free"),
+        (EMBEDDED_NEGATIVE, {"is_distilled": False}, "classifier-free"),
+        (EMBEDDED_NEGATIVE, {"is_distilled": True}, "none"),
     ],
 )
 def test_conventions_follow_from_call_and_network(
     call: dict[str, Any], network: dict[str, Any], convention: Convention
 ) -> None:
-    """A network with an input for the scale embeds it; a call with a negative prompt and no other scale compares two passes."""
-    assert convention_of(call, {"network": network}) == convention
+    """A network with an input for the scale embeds it; a call with something negative and no other scale compares two passes."""
+    assert convention_of(call, [{}, network]) == convention
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,19 @@ def test_what_nothing_reads_is_refused(convention: Convention, asked: float | No
     """A negative prompt needs an unconditional branch at the scale that is used."""
     with pytest.raises(UsageError, match="mine has no unconditional branch"):
         chosen_guidance("mine", convention, GUIDED, scale=None, asked=asked, negative_prompt="a cat")
+
+
+def test_a_negative_prompt_needs_a_call_that_takes_one() -> None:
+    """A pipeline that takes the embeddings of a negative prompt alone is guided, and is given no text that it does not take."""
+    guidance = chosen_guidance(
+        "mine", "classifier-free", EMBEDDED_NEGATIVE, scale=None, asked=2.0, negative_prompt=None
+    )
+
+    assert guidance.arguments(1) == {"guidance_scale": 2.0}
+    with pytest.raises(UsageError, match="mine takes no negative prompt as text"):
+        chosen_guidance(
+            "mine", "classifier-free", EMBEDDED_NEGATIVE, scale=None, asked=None, negative_prompt="a cat"
+        )
 
 
 def test_no_guidance_may_be_asked_of_what_has_none() -> None:
