@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from selfe_eval.cli.terminal import talk
-from selfe_eval.errors import UsageError
+from selfe_eval.errors import UntrustworthyError, UsageError
 
 
 def failures(
@@ -39,6 +39,12 @@ def failures(
     from selfe_eval.runs.run import open_run
 
     opened = open_run(run)
+    if not opened.record.measures.is_judged:
+        raise UntrustworthyError(
+            f"{run} has no GenEval, which alone says of an image that it failed: it measures "
+            f"{', '.join(opened.record.measures.metrics)}. Measure GenEval too: repeat the command that began the run with "
+            "`geneval` in the place of its verb."
+        )
     drawn = draw_failures(opened, suite_of(opened), steps=steps, task=task, num=num, path=out)
     steps_word = "step" if drawn.steps == 1 else "steps"
     where = f"{drawn.num_scored} scored images{f' of {task}' if task else ''} at {drawn.steps} {steps_word}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from selfe_eval.cli.failures import failures
-from selfe_eval.errors import UsageError
+from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.progress import Silence
+from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.suites.registry import load_suite
 from tests.fakes import FakeGenerator, FakeScorer, run_stages, small_record
 
@@ -48,6 +50,18 @@ def test_it_is_said_where_nothing_failed(tmp_path: Path) -> None:
         result.stderr
         == "None of the 4 scored images of colors at 4 steps failed; there is nothing to draw.\n"
     )
+
+
+def test_a_run_without_geneval_has_no_failures(tmp_path: Path) -> None:
+    """No other metric calls an image wrong; the way to GenEval is said, since `resume` would never measure it."""
+    record = replace(small_record(load_suite("openmoji")), measures=MeasureOptions(metrics=("fid",)))
+    with planned_run(tmp_path / "run", record):
+        pass
+    result = invoke(tmp_path / "run")
+
+    assert isinstance(result.exception, UntrustworthyError)
+    assert "it measures fid" in str(result.exception)
+    assert "resume" not in str(result.exception)
 
 
 @pytest.mark.parametrize("out", ["sheet.jpg", "nowhere/sheet.png"])
