@@ -1,4 +1,4 @@
-"""The verb ``leaderboard``: the numbers of runs in one table, for people and for programs."""
+"""The verb ``leaderboard``: the numbers of runs in one table, with ranks that have ties, for people and for programs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Format(Enum):
 
     RICH = "rich"
     MD = "md"
+    HTML = "html"
     CSV = "csv"
     JSON = "json"
 
@@ -31,7 +32,8 @@ def leaderboard(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, in the order to show.")],
     *,
     output_format: Annotated[
-        Format, typer.Option("--format", help="A table for the terminal, or markdown, CSV, JSON.")
+        Format,
+        typer.Option("--format", help="A table for the terminal, or markdown, one HTML page, CSV, JSON."),
     ] = Format.RICH,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     allow_partial: Annotated[
@@ -46,14 +48,20 @@ def leaderboard(
     Metrics beside GenEval follow in tables of their own, one for each metric and protocol. Of a single run, also what
     it says beyond its mean: prompts right, faults, other thresholds, near ties.
 
+    Runs that were measured alike are ranked at each step count, with ties: those that share a letter are not shown to
+    differ, paired by prompt and image. That takes their single scores; a summary alone is shown without a rank.
+
     Examples:
       selfe-eval leaderboard results/runs/*
       selfe-eval leaderboard results/runs/* --format md > LEADERBOARD.md
+      selfe-eval leaderboard results/runs/* --format html > leaderboard.html
     """
+    from selfe_eval.report.entry import read_entry
     from selfe_eval.report.published import published_rows
     from selfe_eval.report.published_ablations import published_ablations
+    from selfe_eval.report.ranks import ranked
 
-    entries = [_entry(run, allow_partial=allow_partial) for run in runs]
+    entries = ranked([read_entry(run, allow_partial=allow_partial) for run in runs])
     beside = published and any(entry.summary for entry in entries)
     rows = published_rows() if beside else ()
     ablations = published_ablations() if beside else ()
@@ -62,19 +70,6 @@ def leaderboard(
         _print(entries, rows, ablations)
     else:
         typer.echo(_text(chosen, entries, rows, ablations), nl=False)
-
-
-def _entry(run: Path, *, allow_partial: bool) -> Entry:
-    """What there is of a run; GenEval's numbers may be missing where there are others."""
-    from selfe_eval.report.entry import Entry
-    from selfe_eval.report.measures_file import read_measures
-    from selfe_eval.report.summary_file import read_summary
-    from selfe_eval.runs import layout
-
-    measures = read_measures(run, allow_partial=allow_partial)
-    if measures and not (run / layout.SUMMARY_FILE).exists():
-        return Entry(run=str(run), measures=measures)
-    return Entry(run=str(run), summary=read_summary(run, allow_partial=allow_partial), measures=measures)
 
 
 def _print(entries: list[Entry], rows: Rows, ablations: Ablations) -> None:
@@ -88,7 +83,7 @@ def _print(entries: list[Entry], rows: Rows, ablations: Ablations) -> None:
 
     console = Console()
     summaries = [entry.summary for entry in entries if entry.summary]
-    print_leaderboard(summaries, rows, console)
+    print_leaderboard(entries, rows, console)
     if len(entries) == len(summaries) == 1:
         print_details(summaries[0], console)
     print_measures([entry.measures for entry in entries if entry.measures], console)
@@ -102,6 +97,10 @@ def _text(chosen: Format, entries: list[Entry], rows: Rows, ablations: Ablations
         from selfe_eval.report.measures_markdown import entries_markdown
 
         return entries_markdown(entries, rows, ablations)
+    if chosen is Format.HTML:
+        from selfe_eval.report.leaderboard_html import leaderboard_html
+
+        return leaderboard_html(entries, rows, ablations)
     if chosen is Format.CSV:
         from selfe_eval.report.as_csv import leaderboard_csv
 

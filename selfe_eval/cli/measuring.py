@@ -134,11 +134,13 @@ def print_result(run: Run, summary: Summary, *, as_json: bool) -> None:
     from rich.console import Console
 
     from selfe_eval.report.details import print_details
+    from selfe_eval.report.entry import Entry, hardware_of
     from selfe_eval.report.leaderboard import print_leaderboard
     from selfe_eval.report.published import featured_rows
 
     console = Console()
-    print_leaderboard([summary], featured_rows(), console)
+    entry = Entry(run=str(run.folder), summary=summary, hardware=hardware_of(run.record))
+    print_leaderboard([entry], featured_rows(), console)
     print_details(summary, console)
     talk(f"run: {run.folder}")
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from selfe_eval.records import TASKS
-from selfe_eval.report.entry import Entry
+from selfe_eval.report.entry import Entry, prompts_of
 from selfe_eval.report.measures import MeasureSet
 from selfe_eval.report.published import PublishedRow
 from selfe_eval.report.published_ablations import PublishedAblation
@@ -21,7 +21,7 @@ _HEADINGS = (
     *("model", "suite", "metric", "steps", "nfe", "source", "partial"),
     *("value", "se", "ci_low", "ci_high", "n", "n_unscored", "n_clusters"),
     *TASKS,
-    *("seconds_per_image", "run_or_reference", "protocol"),
+    *("seconds_per_image", "run_or_reference", "protocol", "hardware", "rank", "prompts"),
 )
 
 _Cell = str | float | int | bool | None
@@ -41,34 +41,36 @@ def leaderboard_csv(
     writer.writerow(_HEADINGS)
     for entry in entries:
         if entry.summary:
-            writer.writerows(_measured(entry.run, entry.summary))
+            writer.writerows(_measured(entry, entry.summary))
         if entry.measures:
-            writer.writerows(_measures(entry.run, entry.measures))
+            writer.writerows(_measures(entry, entry.measures))
     writer.writerows(_published(row) for row in published)
     writer.writerows(line for row in ablations for line in _ablation(row))
     return text.getvalue()
 
 
-def _measured(run: str, summary: Summary) -> list[list[_Cell]]:
-    protocol = summary.scorer_sha256
+def _measured(entry: Entry, summary: Summary) -> list[list[_Cell]]:
     return [
         [
-            *(summary.model, summary.suite, summary.metric, row.steps, row.nfe, "measured", summary.partial),
+            *(summary.model, summary.suite, summary.metric, row.steps, row.nfe),
+            *(entry.source(row.steps), summary.partial),
             *_numbers(row.overall),
             *_tasks(row.tasks),
-            *(row.seconds_per_image, run, protocol),
+            *(row.seconds_per_image, entry.run, summary.scorer_sha256),
+            *(entry.hardware, entry.ranks.get(row.steps), prompts_of(summary.suite)),
         ]
         for row in summary.rows
     ]
 
 
-def _measures(run: str, measures: MeasureSet) -> list[list[_Cell]]:
+def _measures(entry: Entry, measures: MeasureSet) -> list[list[_Cell]]:
     return [
         [
             *(measures.model, measures.suite, one.metric, row.steps, row.nfe, "measured", measures.partial),
             *_numbers(row.overall),
             *_tasks(row.tasks),
-            *(row.seconds_per_image, run, one.protocol_sha256),
+            *(row.seconds_per_image, entry.run, one.protocol_sha256),
+            *(entry.hardware, None, prompts_of(measures.suite)),
         ]
         for one in measures.measures
         for row in one.rows
@@ -87,7 +89,7 @@ def _tasks(tasks: Mapping[str, Estimate]) -> list[_Cell]:
 def _published(row: PublishedRow) -> list[_Cell]:
     named: list[_Cell] = [row.model, "geneval", METRIC, row.steps, None, "published", None]
     tasks = [row.tasks.get(task) for task in TASKS]
-    return [*named, row.overall, *_NO_NUMBERS, *tasks, None, row.reference, None]
+    return [*named, row.overall, *_NO_NUMBERS, *tasks, None, row.reference, *(None,) * 4]
 
 
 def _ablation(row: PublishedAblation) -> list[list[_Cell]]:
@@ -95,7 +97,7 @@ def _ablation(row: PublishedAblation) -> list[list[_Cell]]:
     return [
         [
             *(model, "geneval", METRIC, steps, None, "published", None, share),
-            *(*_NO_NUMBERS, *(None for _ in TASKS), None, row.reference, None),
+            *(*_NO_NUMBERS, *(None for _ in TASKS), None, row.reference, *(None,) * 4),
         ]
         for steps, share in row.overall.items()
     ]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from selfe_eval.report.comparison import Comparison, ComparisonRow, MetricComparison
-from selfe_eval.report.entry import Entry
+from selfe_eval.report.entry import Entry, prompts_of
 from selfe_eval.report.measures import Measure, MeasureRow, MeasureSet
 from selfe_eval.report.published import PublishedRow
 from selfe_eval.report.published_ablations import PublishedAblation
@@ -106,8 +106,13 @@ def leaderboard_document(
     }
 
 
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The document of ``compare --json``: a row for each metric and step count, in units of the metric."""
+def comparison_document(comparison: Comparison, flips: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """The document of ``compare --json``: a row for each metric and step count, in units of the metric.
+
+    Args:
+        comparison: Of two runs.
+        flips: A `flips_document` for each step count at which GenEval is compared.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "metrics": [_comparison_row(one, row) for one in comparison.metrics for row in one.rows],
@@ -116,6 +121,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "primary": comparison.primary,
         "paired_by": ["prompt", "noise"] if comparison.same_noise else ["prompt"],
         "not_comparable": dict(comparison.not_comparable),
+        "flips": list(flips),
     }
 
 
@@ -143,7 +149,15 @@ def _entry(entry: Entry) -> dict[str, Any]:
         document = geneval_document(entry.summary, run=entry.run)
     else:
         document = sweep_document(entry.summary, entry.measures, {}, run=entry.run)
-    return {**document, "model": entry.model}
+    for row in document["rows"][: len(entry.summary.rows) if entry.summary else 0]:
+        row |= {"source": entry.source(row["steps"]), "rank": entry.ranks.get(row["steps"])}
+    return {
+        **document,
+        "model": entry.model,
+        "prompts": prompts_of(document["suite"]),
+        "hardware": entry.hardware,
+        "unranked": entry.unranked,
+    }
 
 
 def _protocol(measure: Measure) -> dict[str, Any]:

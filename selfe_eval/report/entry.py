@@ -1,11 +1,27 @@
-"""One run on a leaderboard: its numbers of GenEval, of the other metrics, or both."""
+"""One run on a leaderboard: its numbers of GenEval, of the other metrics, or both, and what one must know beside them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
+from selfe_eval.generate.peers import PRESETS
 from selfe_eval.report.measures import MeasureSet
-from selfe_eval.report.summary import Summary
+from selfe_eval.report.measures_file import read_measures
+from selfe_eval.report.published import published_rows
+from selfe_eval.report.summary import METRIC, Summary
+from selfe_eval.report.summary_file import read_summary
+from selfe_eval.runs import layout
+from selfe_eval.runs.run import RunRecord, open_run
+from selfe_eval.suites.rewritten import is_rewritten
+
+Source = Literal["measured", "reproduced", "published"]
+"""measured: here; reproduced: here too, of a row that a paper prints; published: in a paper, and not here."""
+
+_PRINTED_SUITE = "geneval"
+"""The suite of the printed scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +34,14 @@ class Entry:
     """GenEval's numbers."""
     measures: MeasureSet | None = None
     """Those of the other metrics; one of both is there."""
+    hardware: str = ""
+    """What its seconds were measured on, in a few words; empty where that is not known."""
+    printed_as: str | None = None
+    """What papers call the preset that drew; None where they print none."""
+    ranks: Mapping[int, str] = field(default_factory=dict)
+    """Step count -> its letters among the runs that were measured alike; empty where it is not ranked."""
+    unranked: str = ""
+    """Why it is not ranked though there are others to rank it with; else empty."""
 
     @property
     def model(self) -> str:
@@ -25,3 +49,73 @@ class Entry:
         measured = self.summary or self.measures
         assert measured is not None
         return measured.model
+
+    def source(self, steps: int) -> Source:
+        """Whether GenEval's number at a step count is one that a paper prints too, measured again."""
+        found = self.summary
+        alike = found is not None and (found.metric, found.suite) == (METRIC, _PRINTED_SUITE)
+        if self.printed_as is None or not alike:
+            return "measured"
+        printed = {(row.model, row.steps) for row in published_rows()}
+        return "reproduced" if (self.printed_as, steps) in printed else "measured"
+
+
+Scored = tuple[Entry, Summary]
+"""A run with its numbers of GenEval."""
+
+
+def measured_alike(entries: Sequence[Entry]) -> list[list[Scored]]:
+    """The runs that GenEval judged, by metric, suite, scorer and completeness, in order of first appearance."""
+    groups: dict[tuple[str | bool, ...], list[Scored]] = {}
+    for entry in entries:
+        if (found := entry.summary) is not None:
+            key = (found.metric, found.suite, found.suite_sha256, found.scorer_sha256, found.partial)
+            groups.setdefault(key, []).append((entry, found))
+    return list(groups.values())
+
+
+def read_entry(run: Path, *, allow_partial: bool = False) -> Entry:
+    """What there is of a run folder; GenEval's numbers may be missing where there are others.
+
+    Raises:
+        UsageError: the folder holds no run.
+        UntrustworthyError: the run is unfinished or partial, or its numbers cannot be believed.
+    """
+    measures = read_measures(run, allow_partial=allow_partial)
+    has_summary = measures is None or (run / layout.SUMMARY_FILE).exists()
+    return Entry(
+        run=str(run),
+        summary=read_summary(run, allow_partial=allow_partial) if has_summary else None,
+        measures=measures,
+        **_circumstances(run),
+    )
+
+
+def hardware_of(record: RunRecord) -> str:
+    """What drew a run's images, in a few words; empty where somebody else made them.
+
+    A device that is no GPU with a name of its own is told with its threads, which decide how fast it is.
+    """
+    device = record.generator.get("device")
+    threads = record.generator.get("threads")
+    if not device:
+        return ""
+    return f"{device} ({threads} threads)" if device == "cpu" and threads else str(device)
+
+
+def prompts_of(suite: str) -> str:
+    """Whether a suite of this name has the official wording.
+
+    >>> prompts_of("geneval"), prompts_of("geneval[rewritten]")
+    ('original', 'rewritten')
+    """
+    return "rewritten" if is_rewritten(suite) else "original"
+
+
+def _circumstances(run: Path) -> dict[str, Any]:
+    """What run.json adds to the numbers, which can be shown without it."""
+    if not (run / layout.RUN_FILE).is_file():
+        return {}
+    record = open_run(run).record
+    preset = PRESETS.get(record.spec.adapter or "")
+    return {"hardware": hardware_of(record), "printed_as": preset.published if preset else None}

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
+from selfe_eval.report.entry import Entry, measured_alike
 from selfe_eval.report.leaderboard import (
     PARTIAL_NOTE,
     caption,
+    group_notes,
     held_out_sentence,
-    measured_alike,
+    is_ranked,
     published_name,
     published_note,
     published_steps,
+    rank_cell,
     score_heading,
+    steps_cell,
     unscored_sentence,
 )
 from selfe_eval.report.published import PublishedRow, source_marks
@@ -25,17 +29,23 @@ _TASK_HEADINGS = tuple(task.replace("_", " ") for task in TASKS)
 _PUBLISHED = ("model", "steps", "GenEval", *_TASK_HEADINGS)
 
 
-def leaderboard_markdown(summaries: Sequence[Summary], published: Sequence[PublishedRow]) -> str:
+def leaderboard_markdown(entries: Sequence[Entry], published: Sequence[PublishedRow]) -> str:
     """One table for each set of runs that were measured alike, the verdicts, the published rows apart."""
     blocks: list[str] = []
-    for group in measured_alike(summaries):
-        if group[0].partial:
+    for group in measured_alike(entries):
+        _, first = group[0]
+        if first.partial:
             blocks.append(f"**{PARTIAL_NOTE}**")
-        blocks.append(caption(group[0]))
-        rows = [_measured_row(summary, row) for summary in group for row in summary.rows]
-        headings = ("model", "steps", "NFE", score_heading(group[0]), *_TASK_HEADINGS, "s/image", "n")
-        blocks.append(markdown_table(headings, rows))
-        blocks.append("\n".join(_verdict(summary) for summary in group))
+        blocks.append(" ".join((caption(first), *group_notes(group))))
+        ranked = is_ranked(group)
+        rows = [_measured_row(entry, row, ranked=ranked) for entry, summary in group for row in summary.rows]
+        rank = ("rank",) if ranked else ()
+        blocks.append(
+            markdown_table(
+                ("model", "steps", "NFE", score_heading(first), *rank, *_TASK_HEADINGS, "s/image", "n"), rows
+            )
+        )
+        blocks.append("\n".join(_verdict(summary) for _, summary in group))
     if published:
         marks = source_marks(published)
         rows = [_published_row(row, marks[row.reference]) for row in published]
@@ -57,12 +67,14 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *escaped))
 
 
-def _measured_row(summary: Summary, row: Row) -> list[str]:
+def _measured_row(entry: Entry, row: Row, *, ranked: bool) -> list[str]:
+    is_partial = entry.summary is not None and entry.summary.partial
     return [
-        f"{summary.model} (PARTIAL)" if summary.partial else summary.model,
-        str(row.steps),
+        f"{entry.model} (PARTIAL)" if is_partial else entry.model,
+        steps_cell(entry, row),
         cells.DASH if row.nfe is None else str(row.nfe),
         cells.value_and_half_width(row.overall),
+        *([rank_cell(entry, row)] if ranked else []),
         *(cells.percent(row.tasks[task].value if task in row.tasks else None) for task in TASKS),
         cells.seconds(row.seconds_per_image),
         cells.images(row.overall),

@@ -37,9 +37,9 @@ def entries_markdown(
     entries: Sequence[Entry], published: Sequence[PublishedRow], ablations: Sequence[PublishedAblation]
 ) -> str:
     """GenEval's leaderboard, then a table for each other metric and protocol, then the printed ablations."""
-    summaries = [entry.summary for entry in entries if entry.summary]
     measures = [entry.measures for entry in entries if entry.measures]
-    geneval = leaderboard_markdown(summaries, published) if summaries else ""
+    has_geneval = any(entry.summary for entry in entries)
+    geneval = leaderboard_markdown(entries, published) if has_geneval else ""
     printed = report_markdown(ablations_report(ablations)) if ablations else ""
     return "\n".join(filter(None, (geneval, measures_markdown(measures), printed)))
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from selfe_eval.report.entry import read_entry
 from selfe_eval.report.markdown import leaderboard_markdown
-from selfe_eval.report.summary_file import read_summary
+from selfe_eval.report.measures_markdown import entries_markdown
+from selfe_eval.report.published import published_rows
+from selfe_eval.report.published_ablations import published_ablations
+from selfe_eval.report.ranks import ranked
 
 ROOT = Path(__file__).parents[2]
 MODELS = ("flow-tiny", "selfe-tiny")
@@ -16,9 +20,18 @@ MODELS = ("flow-tiny", "selfe-tiny")
 
 def test_the_readme_shows_the_committed_summaries() -> None:
     """The README's leaderboard is the one that `leaderboard --format md` makes of results/openmoji."""
-    summaries = [read_summary(ROOT / "results" / "openmoji" / model) for model in MODELS]
+    entries = ranked([read_entry(ROOT / "results" / "openmoji" / model) for model in MODELS])
 
-    assert leaderboard_markdown(summaries, []).strip() in (ROOT / "README.md").read_text()
+    assert leaderboard_markdown(entries, []).strip() in (ROOT / "README.md").read_text()
+
+
+def test_the_leaderboard_is_what_its_command_gives() -> None:
+    """results/LEADERBOARD.md is the output of `selfe-eval leaderboard results/openmoji/* --format md`."""
+    folders = sorted(path for path in (ROOT / "results" / "openmoji").iterdir() if path.is_dir())
+    entries = ranked([read_entry(folder) for folder in folders])
+    text = entries_markdown(entries, published_rows(), published_ablations())
+
+    assert (ROOT / "results" / "LEADERBOARD.md").read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -171,3 +171,37 @@ def test_partial_metrics_are_barred_unless_asked_for(tmp_path: Path) -> None:
     assert isinstance(refused.exception, UntrustworthyError)
     assert "--allow-partial" in str(refused.exception)
     assert "PARTIAL" in invoke(run, "--allow-partial").stdout
+
+
+def test_runs_are_ranked_where_their_single_scores_are(finished_run: FinishedRun) -> None:
+    """Two runs that differ have two letters; without the scores of one neither has any, and the output says why."""
+    a, b = finished_run("a", {1: 0.3, 50: 0.6}), finished_run("b", {1: 0.1, 50: 0.6}, seed=1)
+    text = invoke(a, b, "--format", "md", "--no-published").stdout
+
+    assert re.search(r"\| a \| 1 \| - \| [\d.]+ ±[\d.]+ \| a \|", text)
+    assert re.search(r"\| b \| 1 \| - \| [\d.]+ ±[\d.]+ \| b \|", text)
+    assert len(re.findall(r"\| 50 \| - \| [\d.]+ ±[\d.]+ \| a \|", text)) == 2
+    (b / "scores" / "geneval.jsonl").unlink()
+    text = invoke(a, b, "--format", "md", "--no-published").stdout
+    assert "rank |" not in text
+    assert "Not ranked: b: only the summary is here" in text
+
+
+def test_scores_that_are_not_those_of_the_summary_are_refused(finished_run: FinishedRun) -> None:
+    """A rank from other scores than the shown ones would be a rank of something else."""
+    a, b = finished_run("a", {1: 0.3}), finished_run("b", {1: 0.1}, seed=1)
+    lines = (b / "scores" / "geneval.jsonl").read_text().splitlines()
+    (b / "scores" / "geneval.jsonl").write_text("\n".join(lines[:-3]) + "\n")
+
+    result = invoke(a, b)
+
+    assert isinstance(result.exception, UntrustworthyError)
+    assert "selfe-eval summarise" in str(result.exception)
+
+
+def test_html_is_one_page(finished_run: FinishedRun) -> None:
+    """The page can be redirected to a file as it is."""
+    page = invoke(finished_run("a", {1: 0.3, 50: 0.6}), "--format", "html").stdout
+
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")

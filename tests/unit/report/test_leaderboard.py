@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Callable
@@ -14,18 +16,26 @@ from selfe_eval.report.as_csv import leaderboard_csv
 from selfe_eval.report.as_json import geneval_document, leaderboard_document
 from selfe_eval.report.entry import Entry
 from selfe_eval.report.leaderboard import print_leaderboard
+from selfe_eval.report.leaderboard_html import leaderboard_html
 from selfe_eval.report.markdown import leaderboard_markdown
+from selfe_eval.report.measures import MeasureSet
 from selfe_eval.report.published import published_rows
+from selfe_eval.report.published_ablations import published_ablations
 from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.report.summary import Summary
 
 MakeRun = Callable[..., ScoredRun]
 
 
+def entries(*summaries: Summary) -> list[Entry]:
+    """The runs of these summaries, with nothing else known of them."""
+    return [Entry(run=f"runs/{place}", summary=summary) for place, summary in enumerate(summaries)]
+
+
 def rendered(summaries: list[Summary], width: int, *, published: bool = True) -> str:
     """The leaderboard as plain text."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_leaderboard(summaries, published_rows() if published else (), console)
+    print_leaderboard(entries(*summaries), published_rows() if published else (), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -61,7 +71,7 @@ def test_published_rows_stand_below_a_rule_with_a_dagger(rising: Summary) -> Non
 def test_what_has_no_step_count_shows_a_dash(rising: Summary) -> None:
     """Rows of models that take no steps show a dash in that column, in the terminal and in markdown."""
     assert any(re.match(r"CLIP retrieval §\s+-\s", line) for line in rendered([rising], 80).splitlines())
-    assert "| *CLIP retrieval §* | - | 35.0 |" in leaderboard_markdown([rising], published_rows())
+    assert "| *CLIP retrieval §* | - | 35.0 |" in leaderboard_markdown(entries(rising), published_rows())
 
 
 def test_sources_that_disagree_stand_apart(rising: Summary) -> None:
@@ -94,7 +104,10 @@ def test_only_the_official_judge_gives_geneval(make_run: MakeRun) -> None:
     variant = make_run({2: 0.5}, scorer={"variant": "hf-weights", "color_variant": "own-colors"}).summary
     name = "geneval[hf-weights+own-colors]"
 
-    for text in (rendered([own, variant], 400, published=False), leaderboard_markdown([own, variant], ())):
+    for text in (
+        rendered([own, variant], 400, published=False),
+        leaderboard_markdown(entries(own, variant), ()),
+    ):
         assert f"{name} on the suite openmoji" in text
         assert "compare with nothing published as GenEval" in text
         assert text.count("GenEval on the suite") == 1
@@ -121,7 +134,7 @@ def test_partial_runs_are_stamped(make_run: MakeRun) -> None:
     """A partial run says so above its table and beside its name, in the terminal and in markdown."""
     partial = make_run({2: 0.5, 4: 0.6}, prompt_ids=tuple(range(0, 240, 3))).summary
 
-    for text in (rendered([partial], 100), leaderboard_markdown([partial], ())):
+    for text in (rendered([partial], 100), leaderboard_markdown(entries(partial), ())):
         assert text.startswith(("PARTIAL", "**PARTIAL"))
         assert text.count("PARTIAL") > 1
         assert "No score of the suite" in text
@@ -131,7 +144,7 @@ def test_unscored_images_are_starred(make_run: MakeRun) -> None:
     """A star leads from n to the number of images without a score."""
     summary = make_run({2: 0.5, 4: 0.6}, unscored=2).summary
 
-    for text in (rendered([summary], 80), leaderboard_markdown([summary], ())):
+    for text in (rendered([summary], 80), leaderboard_markdown(entries(summary), ())):
         assert "958*" in text
         assert "* 2 planned images have no score" in text
 
@@ -156,7 +169,7 @@ def test_a_task_that_is_not_there_is_a_dash(make_run: MakeRun) -> None:
 
 def test_markdown_is_a_table_a_reader_can_parse(rising: Summary) -> None:
     """Each line of a markdown table has as many cells as its heading."""
-    text = leaderboard_markdown([rising], published_rows())
+    text = leaderboard_markdown(entries(rising), published_rows())
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
 
     assert [len(block) for block in blocks] == [2 + 3, 2 + 38]
@@ -209,3 +222,61 @@ def test_leaderboard_document_keeps_published_rows_apart(rising: Summary) -> Non
     assert sum(row["erratum"] != "" for row in document["published"]) == 1
     assert [(row["model"], row["steps"]) for row in document["published"] if row["note"]] == [("SDXL", 50)]
     assert None in {row["steps"] for row in document["published"]}
+
+
+def test_the_page_holds_every_table_and_needs_nothing_else(rising: Summary, swept: MeasureSet) -> None:
+    """GenEval, the other metrics, and printed rows apart and faint; no address but those in the text, no foreign script."""
+    shown = [Entry(run="a", summary=rising, measures=swept, hardware="cpu (2 threads)")]
+    page = leaderboard_html(shown, published_rows(), published_ablations())
+    tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+
+    assert len(tables) == 1 + 1 + len(swept.measures) + 1
+    assert [table.count("<tr>") - 1 for table in tables[:2]] == [3, 38]
+    assert ['class="published"' in table for table in tables] == [
+        False,
+        True,
+        *[False] * (len(tables) - 3),
+        True,
+    ]
+    assert not re.search(r"(?:src|href)=|url\(|@import", page)
+    for text in ("cpu (2 threads)", ">measured<", ">original<", "FID°", "monotone"):
+        assert text in page
+
+
+def test_the_page_allows_only_its_own_script_and_style(rising: Summary) -> None:
+    """The policy names the hashes of what the page carries."""
+    page = leaderboard_html(entries(rising), (), ())
+
+    for tag in ("script", "style"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}&#39;" in page
+
+
+def test_the_page_shows_names_as_text(make_run: MakeRun) -> None:
+    """A model that is called like a script stays text."""
+    page = leaderboard_html(entries(make_run({2: 0.5}, model="<script>alert(1)</script>").summary), (), ())
+
+    assert "&lt;script&gt;alert(1)" in page
+    assert page.count("<script>") == 1
+
+
+def test_the_page_stamps_partial_runs_and_names_other_prompts(make_run: MakeRun, rising: Summary) -> None:
+    """What a table is not is said above it and in its rows."""
+    partial = make_run({2: 0.5}, prompt_ids=tuple(range(0, 240, 3))).summary
+    page = leaderboard_html(entries(partial, replace(rising, suite="geneval[rewritten]")), (), ())
+
+    assert page.count("PARTIAL") == 2
+    assert page.count(">rewritten<") == 3
+
+
+def test_csv_says_where_each_number_is_from(rising: Summary, swept: MeasureSet) -> None:
+    """Hardware and kind of prompts stand in every measured row, of all metrics, and in no printed one."""
+    shown = [Entry(run="a", summary=rising, measures=swept, hardware="cpu (2 threads)")]
+    rows = list(csv.DictReader(io.StringIO(leaderboard_csv(shown, published_rows(), published_ablations()))))
+
+    measured = {(row["hardware"], row["prompts"]) for row in rows if row["source"] == "measured"}
+    assert measured == {("cpu (2 threads)", "original")}
+    assert {
+        (row["hardware"], row["prompts"], row["rank"]) for row in rows if row["source"] == "published"
+    } == {("", "", "")}
