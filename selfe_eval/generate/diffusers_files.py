@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class PipelineFolder:
 
     root: Path
     """Holds ``model_index.json``."""
+    commit: str | None
+    """Of a hub name; None for a folder."""
     class_name: str
     """The pipeline's class, as ``model_index.json`` has it; nobody has looked yet whether diffusers has it."""
     parts: Mapping[str, tuple[str, str]]
@@ -71,8 +74,18 @@ def diffusers_files(source: str, settings: PeerSettings | None = None) -> dict[s
     Raises:
         UsageError: as `pipeline_folder` does.
     """
-    folder = pipeline_folder(source, settings or PeerSettings())
-    return {name: file_sha256(path) for name, path in sorted(folder.files.items())}
+    return hashes_of(pipeline_folder(source, settings or PeerSettings()))
+
+
+def hashes_of(folder: PipelineFolder) -> dict[str, str]:
+    """Relative file name -> SHA-256 of every file that is loaded; of unchanged files computed once a process."""
+    return {name: _hash_as_of(path, path.stat().st_mtime_ns) for name, path in sorted(folder.files.items())}
+
+
+@cache
+def _hash_as_of(path: Path, _changed_ns: int) -> str:
+    """Weights of tens of gigabytes are hashed where a run is planned and asked for again where it is drawn."""
+    return file_sha256(path)
 
 
 def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
@@ -82,6 +95,7 @@ def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
         UsageError: nothing is there, a part is missing, weights are pickles, or loading it would run foreign code.
     """
     root = _local(source, settings.revision, [INDEX_FILE, "*/*.json"])
+    commit = None if _is_directory(source) else root.name
     index = _read_index(root)
     parts = dict(_parts(root / INDEX_FILE, index))
     unknown = sorted(set(settings.parts) - set(parts))
@@ -94,7 +108,7 @@ def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
     for part, (_, class_name) in parts.items():
         place = settings.parts.get(part)
         if place is None:
-            found = _Part(place=source, revision=settings.revision, root=root, subfolder=part)
+            found = _Part(place=source, revision=commit, root=root, subfolder=part)
         else:
             found = _Part(place=place, revision=None, root=_local(place, None, ["*.json"]), subfolder="")
         if _has_weights(class_name):
@@ -102,6 +116,7 @@ def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
         files |= {f"{part}/{path.name}": path for path in _part_files(found, class_name, settings.variant)}
     return PipelineFolder(
         root=root,
+        commit=commit,
         class_name=index["_class_name"],
         parts=parts,
         left_out=tuple(name for name in LEFT_OUT if _is_part(index.get(name))),
@@ -293,8 +308,21 @@ def _local(place: str, revision: str | None, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(place, revision=revision, allow_patterns=patterns))
     except (OSError, ValueError, EntryNotFoundError, RevisionResolutionError) as error:
-        raise UsageError(
-            f"{place!r} is no folder here, and the hub did not give it: {type(error).__name__}, "
-            f"{str(error).splitlines()[0]}. On a machine with network (and access to it), run `hf download {place}` once, or "
-            "copy it and give its path."
-        ) from error
+        raise not_given(place, revision, error) from error
+
+
+def not_given(place: str, revision: str | None, error: Exception) -> UsageError:
+    """What to do where the hub did not give a pipeline."""
+    from huggingface_hub.errors import GatedRepoError
+
+    if isinstance(error, GatedRepoError):
+        return UsageError(
+            f"{place!r} is given only to those who accepted its terms on the hub: do that at https://huggingface.co/{place}, say "
+            "who you are with `hf auth login`, and repeat the command; or copy the pipeline and give its path."
+        )
+    command = f"hf download {place}" + (f" --revision {revision}" if revision else "")
+    reason = f"{type(error).__name__}, {str(error).partition(chr(10))[0]}"
+    return UsageError(
+        f"{place!r} is no folder here, and the hub did not give it: {reason} On a machine with network (and access to it), run "
+        f"`{command}` once, or copy it and give its path."
+    )

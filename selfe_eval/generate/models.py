@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfe_eval.errors import UsageError, unknown_name
 from selfe_eval.generate.callable_model import load_module_generator, module_files
 from selfe_eval.generate.checkpoints import bundled_checkpoints
-from selfe_eval.generate.diffusers_files import diffusers_files
+from selfe_eval.generate.diffusers_files import diffusers_files, hashes_of, pipeline_folder
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.peers import PRESETS, PeerSettings
 from selfe_eval.generate.protocol import Generator
@@ -27,6 +27,7 @@ _KINDS = ("diffusers:PATH_OR_NAME", "module:attribute")
 _NAME = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _MODULE = re.compile(rf"{_NAME}:{_NAME}", re.ASCII)
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_PINNED = re.compile(rf"(?P<place>{_HUB_NAME.pattern})@(?P<commit>[0-9a-f]{{40}})", re.ASCII)
 _DIFFUSERS_OPTIONS = frozenset({"guidance", "negative_prompt"})
 """Options of the sampler that a diffusers pipeline has too."""
 
@@ -43,6 +44,13 @@ class ModelSource:
     """``diffusers``, the name of a preset, or ``module:attribute``."""
     place: str
     """Absolute path of a folder, ``owner/name`` on the hub, or ``module:attribute``."""
+    commit: str | None = None
+    """Of a hub name, once it was found: the hub may hold other files tomorrow."""
+
+    @property
+    def reference(self) -> str:
+        """What `model_again` finds the same files by: the place, with its commit where it has one."""
+        return self.place if self.commit is None else f"{self.place}@{self.commit}"
 
     @property
     def is_code(self) -> bool:
@@ -85,7 +93,24 @@ def find_model(text: str) -> FoundModel:
     """
     source = parse_model(text)
     settings = model_settings(source)
-    return FoundModel(source=source, settings=settings, sha256=model_files(source, settings))
+    if settings is None:
+        return FoundModel(source=source, settings=None, sha256=module_files(source.place))
+    folder = pipeline_folder(source.place, settings)
+    return FoundModel(
+        source=replace(source, commit=folder.commit), settings=settings, sha256=hashes_of(folder)
+    )
+
+
+def model_again(adapter: str, reference: str) -> ModelSource:
+    """The model of a run: of a hub name the files of the commit that it began with, whatever came later.
+
+    >>> model_again("diffusers", "stabilityai/sdxl-turbo").commit is None
+    True
+    """
+    pinned = _PINNED.fullmatch(reference)
+    if pinned is None or ":" in adapter:
+        return ModelSource(adapter=adapter, place=reference)
+    return ModelSource(adapter=adapter, place=pinned["place"], commit=pinned["commit"])
 
 
 def parse_model(text: str) -> ModelSource:
@@ -151,7 +176,7 @@ def model_files(model: ModelSource, settings: PeerSettings | None) -> dict[str, 
     """
     if model.is_code:
         return module_files(model.place)
-    return diffusers_files(model.place, settings)
+    return diffusers_files(model.place, _pinned(model, settings))
 
 
 def load_model_generator(
@@ -172,7 +197,12 @@ def load_model_generator(
         return load_module_generator(model.place)
     from selfe_eval.generate.diffusers_pipeline import load_diffusers_generator
 
-    return load_diffusers_generator(model.place, settings or PeerSettings(), overrides, device)
+    return load_diffusers_generator(model.place, _pinned(model, settings), overrides, device)
+
+
+def _pinned(model: ModelSource, settings: PeerSettings | None) -> PeerSettings:
+    settings = settings or PeerSettings()
+    return settings if model.commit is None else replace(settings, revision=model.commit)
 
 
 def _folder_or_hub_name(text: str, place: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from selfe_eval.devices import resolve_device
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
-from selfe_eval.generate.models import ModelSource, load_model_generator, model_files
+from selfe_eval.generate.models import load_model_generator, model_again, model_files
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.peers import PeerSettings
 from selfe_eval.generate.protocol import Generator
@@ -126,8 +126,8 @@ def load_run_generator(run: Run) -> Generator:
     return load_selfe_generator(checkpoint, overrides, resolve_device(run.record.device))
 
 
-def _load_other_model(run: Run, place: str, overrides: SamplerOverrides) -> Generator:
-    model = ModelSource(adapter=str(run.spec.adapter), place=place)
+def _load_other_model(run: Run, reference: str, overrides: SamplerOverrides) -> Generator:
+    model = model_again(str(run.spec.adapter), reference)
     if model.is_code and model.place != run.named:
         raise UsageError(
             f"The images of {run.folder} are drawn by {model.place}, which is Python code and would run. Run folders "

@@ -116,7 +116,7 @@ class ModelJob(_DrawingJob):
         """The run that answers it."""
         settings = self.model.settings
         return self._record(
-            self.model.source.place,
+            self.model.source.reference,
             batch_size=self.model.batch_size,
             source="model",
             model=self.name or self.model.name,

@@ -43,8 +43,8 @@ class RunRecord:
     partial: bool
     """True where the suite is not covered whole: barred from leaderboard and gate."""
     checkpoint: str | None = None
-    """The checkpoint's folder, or its bundled name; for another model its folder, its name on the hub, or
-    ``module:attribute``. Not part of the spec, since folders may move."""
+    """The checkpoint's folder, or its bundled name; for another model its folder, its name on the hub
+    with ``@`` and the commit, or ``module:attribute``. Not part of the spec, since folders may move."""
     device: str = "auto"
     """The device that was asked for; what was used stands in ``generator``."""
     judge: JudgeOptions = field(default_factory=JudgeOptions)

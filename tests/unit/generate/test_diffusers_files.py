@@ -9,14 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
 import pytest
+from huggingface_hub.errors import GatedRepoError
 from safetensors.torch import load_file, save_file
 
 from selfe_eval.errors import UsageError
-from selfe_eval.generate.diffusers_files import diffusers_files, pipeline_folder
+from selfe_eval.generate.diffusers_files import diffusers_files, not_given, pipeline_folder
 from selfe_eval.generate.diffusers_loading import _draws_without
 from selfe_eval.generate.diffusers_pipeline import load_diffusers_generator
 from selfe_eval.generate.overrides import SamplerOverrides
@@ -363,6 +365,67 @@ def test_a_hub_name_is_read_from_the_hubs_cache(folder: Path, tmp_path: Path) ->
     assert json.loads(files) == diffusers_files(str(folder), PeerSettings(variant="fp16"))
     assert "'somebody/others' is no folder here, and the hub did not give it" in error
     assert "run `hf download somebody/others` once" in error
+
+
+def test_a_run_goes_on_with_the_commit_that_it_began_with(folder: Path, tmp_path: Path) -> None:
+    """When the hub's main branch has moved on, the reference that a run keeps finds the old files, and a new run the new."""
+    old, new = "0" * 40, "1" * 40
+    cached = tmp_path / "cache/models--somebody--theirs"
+    for commit in (old, new):
+        shutil.copytree(folder, cached / "snapshots" / commit)
+    edit(cached / "snapshots" / new / "scheduler/scheduler_config.json", beta_start=0.1)
+    (cached / "refs").mkdir()
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from selfe_eval.generate.models import find_model, model_again, model_files\n"
+        "main, old, new = Path(sys.argv[1]), *sys.argv[2:]\n"
+        "main.write_text(old)\n"
+        "begun = find_model('diffusers:somebody/theirs')\n"
+        "main.write_text(new)\n"
+        "again = model_again('diffusers', begun.source.reference)\n"
+        "print(begun.source.reference, again == begun.source)\n"
+        "print(model_files(again, begun.settings) == begun.sha256)\n"
+        "print(find_model('diffusers:somebody/theirs').sha256 == begun.sha256)\n"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", program, str(cached / "refs/main"), old, new],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "cache")},
+    ).stdout
+
+    assert shown.split() == [f"somebody/theirs@{old}", "True", "True", "False"]
+
+
+def test_a_gated_pipeline_is_told_from_a_missing_one() -> None:
+    """Whose terms nobody accepted says where to do that and how to log in; else the very commit is to be fetched."""
+    response: Any = SimpleNamespace(headers={}, request=None)
+
+    gated = str(
+        not_given("a/b", None, GatedRepoError("403 Client Error.\n\nCannot access", response=response))
+    )
+    missing = str(not_given("a/b", "1234", OSError("no route\nto host")))
+
+    assert "https://huggingface.co/a/b" in gated
+    assert "hf auth login" in gated
+    assert "OSError, no route On a machine" in missing
+    assert "`hf download a/b --revision 1234`" in missing
+
+
+def test_unchanged_weights_are_hashed_once_a_process(folder: Path) -> None:
+    """A file whose time of change is the same is not read again; one with another time is."""
+    before = diffusers_files(str(folder))
+    weights = folder / UNET
+    changed = weights.stat().st_mtime_ns
+    weights.write_bytes(b"other")
+    os.utime(weights, ns=(changed, changed))
+
+    assert diffusers_files(str(folder)) == before
+    os.utime(weights, ns=(changed, changed + 1))
+    assert diffusers_files(str(folder))[UNET] == file_sha256(weights) != before[UNET]
 
 
 def test_empty_parts_and_options_are_no_parts(folder: Path) -> None:

@@ -11,6 +11,7 @@ from selfe_eval.generate.models import (
     DIFFUSERS,
     ModelSource,
     find_model,
+    model_again,
     model_settings,
     parse_model,
     refuse_foreign_options,
@@ -120,3 +121,20 @@ def test_the_files_of_a_module_are_its_source(here: Path) -> None:
     found = find_model("mine:draw")
     assert set(found.sha256) == {"mine.py"}
     assert (found.name, found.batch_size, found.settings) == ("mine:draw", None, None)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "reference", "commit"),
+    [
+        ("sdxl", f"a/b@{'0' * 40}", "0" * 40),
+        ("sdxl", "a/b", None),
+        ("sdxl", f"/folder/a/b@{'0' * 40}", None),
+        ("sdxl", "a/b@main", None),
+        ("mine:draw", "mine:draw", None),
+    ],
+)
+def test_a_reference_finds_the_same_source(adapter: str, reference: str, commit: str | None) -> None:
+    """What a run keeps is read back as it was: a hub name with its commit, any other place as it is."""
+    source = model_again(adapter, reference)
+
+    assert (source.adapter, source.commit, source.reference) == (adapter, commit, reference)
