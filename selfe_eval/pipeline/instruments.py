@@ -43,6 +43,8 @@ class Instruments:
     """How CLIP-score is computed, where it is."""
     extractors: Mapping[str, Extractor] = field(default_factory=dict)
     """By name; each serves all metrics that need it."""
+    weights: Mapping[str, Path | None] = field(default_factory=dict)
+    """Extractor -> the file or folder that was named for it; None where its weights were looked for."""
     reference: Reference | None = None
     """What the images are compared with, where anything is."""
     not_measured: Mapping[str, str] = field(default_factory=dict)
@@ -177,7 +179,8 @@ def _loaded(bench: Bench, chosen: Instruments) -> Instruments:
     """What has been chosen, with the extractors that it needs."""
     names = dict.fromkeys(str(one.extractor) for one in chosen.measured)
     device = resolve_device(bench.device)
-    extractors = {name: load_extractor(name, device, weights=_weights(bench, name)) for name in names}
+    weights = {name: _weights(bench, name) for name in names}
+    extractors = {name: load_extractor(name, device, weights=weights[name]) for name in names}
     for one in chosen.measured:
         if one.metric.need == "captions" and not isinstance(extractors[str(one.extractor)], ClipTowers):
             raise UsageError(
@@ -186,4 +189,4 @@ def _loaded(bench: Bench, chosen: Instruments) -> Instruments:
         if one.metric.need == "reference" and chosen.reference is not None:
             refuse_other_width(chosen.reference, extractors[str(one.extractor)])
     clip = protocol_for(bench.options.clip_protocol, bench.suite.name)[1]
-    return replace(chosen, extractors=extractors, clip=clip)
+    return replace(chosen, extractors=extractors, weights=weights, clip=clip)

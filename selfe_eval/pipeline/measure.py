@@ -50,6 +50,8 @@ def measure(run: Run, instruments: Instruments, progress: Progress) -> Measureme
     """
     suite = suite_of(run)
     scorer = instruments.scorer
+    weights = {name: None if path is None else str(path) for name, path in instruments.weights.items()}
+    run = run.update(measures=run.record.measures.measured_with(weights))
     run = make_images(run, suite, progress, None if scorer is None else scorer.score)
     before = run.record.status
     run, notices = score_again(run, instruments, progress)

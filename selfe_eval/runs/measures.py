@@ -7,7 +7,7 @@ included, not by these paths.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from selfe_eval.metrics import METRICS, Need
@@ -59,6 +59,18 @@ class MeasureOptions:
             clip_protocol=later.clip_protocol if "captions" in later._needs else self.clip_protocol,
             weights={**self.weights, **later.weights},
         )
+
+    def measured_with(self, weights: Mapping[str, str | None]) -> MeasureOptions:
+        """The same with the weights that were used, so that whoever goes on uses no others.
+
+        Args:
+            weights: Name of an extractor -> path; None where its weights were looked for.
+
+        >>> MeasureOptions(weights={"dinov2": "/a"}).measured_with({"dinov2": None, "inception": "/b"}).weights
+        {'inception': '/b'}
+        """
+        used = {**self.weights, **weights}
+        return replace(self, weights={name: path for name, path in used.items() if path is not None})
 
     def as_json(self) -> dict[str, Any]:
         """The ``measures`` object of ``run.json``."""

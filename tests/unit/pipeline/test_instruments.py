@@ -51,6 +51,7 @@ def test_the_openmoji_world_has_every_metric_at_hand() -> None:
         *("precision", "recall", "density", "coverage", "spread"),
     )
     assert list(found.extractors) == ["openmoji-clip"]
+    assert found.weights == {"openmoji-clip": None}
     assert [one.name for one in found.measured[:2]] == ["clip-score[openmoji-clip]", "fid[openmoji-clip]"]
     assert found.not_measured == {}
 

@@ -56,6 +56,14 @@ def test_a_run_is_not_complete_by_another_metric_than_it_was_asked_for(folder: P
     assert run_with(folder, SPREAD) == "started"
 
 
+def test_a_run_remembers_the_weights_that_its_numbers_were_computed_with(folder: Path) -> None:
+    """Named once and then looked for again: whoever goes on with the run uses what was used last, not what was named."""
+    for path in (folder / "mine.pth", None):
+        run_with(folder, replace(SPREAD, weights={"mean-color": path}))
+        expected = {} if path is None else {"mean-color": str(path)}
+        assert open_run(folder).record.measures.weights == expected
+
+
 def test_a_run_without_geneval_is_complete_once_its_stages_are_run_one_by_one(folder: Path) -> None:
     """`score` and `summarise` end where `resume` ends."""
     run_with(folder, SPREAD)
