@@ -114,7 +114,12 @@ VERBS = {
     ),
     "leaderboard": Verb(
         target="selfe_eval.cli.leaderboard:leaderboard",
-        summary="Runs as a table: terminal, markdown, CSV or JSON.",
+        summary="Runs ranked with ties: terminal, markdown, HTML, CSV or JSON.",
+        panel=RESULTS,
+    ),
+    "export": Verb(
+        target="selfe_eval.cli.export:export",
+        summary="A run's numbers as files for the Hugging Face Hub; nothing is uploaded.",
         panel=RESULTS,
     ),
     "failures": Verb(
