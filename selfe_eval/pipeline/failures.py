@@ -76,7 +76,7 @@ def draw_failures(
     target = None
     if drawn:
         target = path or run.folder / layout.failures_file(count, task)
-        atomic_write(target, contact_sheet(_picture(run, one) for one in drawn))
+        atomic_write(target, contact_sheet(judged_picture(run, one) for one in drawn))
     return DrawnFailures(
         steps=count, path=target, num_scored=len(scored), num_failed=len(failed), num_drawn=len(drawn)
     )
@@ -101,7 +101,12 @@ def spread_over_tasks(failed: Sequence[ScoredImage], num: int) -> list[ScoredIma
     ]
 
 
-def _picture(run: Run, one: ScoredImage) -> JudgedPicture:
+def judged_picture(run: Run, one: ScoredImage) -> JudgedPicture:
+    """A scored image as the sheet shows it.
+
+    Raises:
+        UntrustworthyError: the image is missing or damaged, or its bytes have changed since.
+    """
     path = run.folder / one.image.path
     try:
         content = path.read_bytes()

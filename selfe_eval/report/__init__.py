@@ -11,7 +11,7 @@ measures.py      every other metric of a run, and metrics.json; measures_file.py
 measuring.py     numbers of images and of sets of images -> Measure
 entry.py         a run on a leaderboard: GenEval, other metrics, or both
 published.py     the rows that papers print; published_ablations.py their ablations
-comparison.py    two runs -> paired differences
+comparison.py    two runs -> paired differences of every metric; flips.py the images that flipped
 sentences.py     a verdict in words
 cells.py         numbers as the tables show them
 leaderboard.py   the terminal table; markdown.py, as_csv.py and as_json.py the other formats
@@ -19,5 +19,5 @@ measures_text.py the metrics of a run as text; measures_board.py those of severa
 measures_table.py     the terminal tables of both; measures_markdown.py the same as markdown
 details.py       the terminal table of what a single run says beyond its mean
 contact_sheet.py a picture of judged images with the boxes of what was found
-comparison_table.py   the terminal table of a comparison
+comparison_table.py   the terminal tables of a comparison; comparison_markdown.py the same as markdown
 """

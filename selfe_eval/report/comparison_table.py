@@ -14,12 +14,19 @@ from selfe_eval.records import TASKS
 from selfe_eval.report import cells
 from selfe_eval.report.comparison import Comparison, ComparisonRow, MetricComparison, kind_of
 from selfe_eval.report.evidence import RunEvidence
+from selfe_eval.report.flips import FlipCounts, StepFlips
 from selfe_eval.report.leaderboard import PARTIAL_NOTE
 from selfe_eval.report.measures_text import title_of
 from selfe_eval.stats.paired import Difference
 
 NARROW_COLUMNS = 78
 """Below this width the tables leave out what A and B have each."""
+
+FLIPS_NOTE = (
+    "Images that went from right to wrong (-) and from wrong to right (+); p: exact sign test, which takes images of a "
+    "prompt for independent and only describes:"
+)
+"""What the counts are."""
 
 WORDS = {"better": "better", "worse": "worse", "different": "differs", "no_difference_shown": "-"}
 """Of each row outcome."""
@@ -36,8 +43,15 @@ _COLORS = {
 }
 
 
-def print_comparison(comparison: Comparison, a: RunEvidence, b: RunEvidence, console: Console) -> None:
-    """Write a table for the primary metric, one by task, one for the other metrics, and the outcome."""
+def print_comparison(
+    comparison: Comparison,
+    a: RunEvidence,
+    b: RunEvidence,
+    console: Console,
+    *,
+    flips: Sequence[StepFlips] = (),
+) -> None:
+    """Write a table for the primary metric, one by task, one for the other metrics, the flips, and the outcome."""
     if a.partial or b.partial:
         console.print(Text(PARTIAL_NOTE, style="bold red"))
     console.print(Text(f"A: {run_title(a)}"))
@@ -53,11 +67,42 @@ def print_comparison(comparison: Comparison, a: RunEvidence, b: RunEvidence, con
             console.print()
             console.print(Text("B - A by task (intervals not adjusted for looking at six tasks):"))
             console.print(_task_table(by_task))
+    print_flips(flips, console)
     console.print()
     for metric, reason in left_out(comparison).items():
         console.print(Text(f"{metric} is not compared: {reason}"))
     outcome = Text(comparison.outcome.replace("_", " ").upper(), style=_COLORS[comparison.outcome])
     console.print(outcome.append(f": {comparison.reason}", style="not bold default"))
+
+
+def print_flips(flips: Sequence[StepFlips], console: Console) -> None:
+    """Write how many images went from right to wrong, and back, of all and by task."""
+    if not flips:
+        return
+    console.print()
+    console.print(Text(FLIPS_NOTE))
+    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0)
+    table.add_column("steps", justify="right", no_wrap=True)
+    for heading in ("all", "p", *(cells.SHORT_TASKS[task] for task in TASKS)):
+        table.add_column(heading, justify="right", overflow="fold")
+    for found in flips:
+        table.add_row(str(found.steps), *flip_cells(found))
+    console.print(table)
+
+
+def flip_cells(found: StepFlips) -> tuple[str, ...]:
+    """All flips, the p-value of the sign test, and the flips of each task."""
+    by_task = (flip_counts(found.tasks[task]) if task in found.tasks else cells.DASH for task in TASKS)
+    return flip_counts(found.overall), f"{found.p_sign:.2g}", *by_task
+
+
+def flip_counts(counts: FlipCounts) -> str:
+    """Lost and won.
+
+    >>> flip_counts(FlipCounts(to_wrong=3, to_right=12))
+    '-3 +12'
+    """
+    return f"-{counts.to_wrong} +{counts.to_right}"
 
 
 def run_title(run: RunEvidence) -> str:
@@ -97,7 +142,7 @@ def title(metric: str) -> str:
 
 
 def row_cells(one: MetricComparison, row: ComparisonRow) -> tuple[str, ...]:
-    """Steps, A, B, B - A, its interval, p and number of pairs."""
+    """Steps, A, B, B - A, its interval and p."""
     first, second = row.values
     return (
         str(row.steps),

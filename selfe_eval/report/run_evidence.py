@@ -28,7 +28,7 @@ from selfe_eval.runs.run import Run, open_run
 from selfe_eval.runs.values import read_values
 from selfe_eval.stats.estimate import Estimate
 from selfe_eval.suites.registry import load_suite
-from selfe_eval.suites.rewritten import base_name
+from selfe_eval.suites.rewritten import base_name, is_rewritten
 
 
 def read_evidence(folder: Path, *, allow_partial: bool = False) -> RunEvidence:
@@ -112,6 +112,11 @@ def _run_evidence(
             )
     planned = frozenset(run.record.prompt_ids)
     suite = load_suite(base_name(run.spec.suite))
+    if suite.sha256 != run.spec.suite_sha256 and not is_rewritten(run.spec.suite):
+        raise UntrustworthyError(
+            f"{run.folder} was made for the suite {suite.name} with SHA-256 {run.spec.suite_sha256}, but this version of "
+            f"selfe-eval has {suite.sha256}. Use the version that made it, or start a new run."
+        )
     return RunEvidence(
         model=stated[0].model,
         suite=stated[0].suite,

@@ -40,9 +40,16 @@ def read_scored_run(folder: Path, *, allow_partial: bool = False) -> ScoredRun:
     """
     run = open_run(folder)
     summary = read_summary(folder, allow_partial=allow_partial)
+    path = layout.scores_path(folder, METRIC)
+    if not path.is_file():
+        raise UntrustworthyError(
+            f"{folder} has a summary and not the single scores that it rests on: expected the file {path}. Runs are "
+            "compared image by image; give the whole run folder, or score it again with `selfe-eval score "
+            f"{shlex.quote(str(folder))}`."
+        )
     outcomes = {
         key: ImageOutcome(key=key, correct=record.correct, reason=record.reason)
-        for key, record in read_scores(layout.scores_path(folder, METRIC)).items()
+        for key, record in read_scores(path).items()
     }
     for row in summary.rows:
         num_scored = len(scored_at(outcomes, row.steps))

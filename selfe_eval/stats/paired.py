@@ -75,3 +75,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided exact p-value of "a win is as likely as a loss", among independent pairs that differ: McNemar's exact test.
+
+    Images of one prompt are not independent, so for them it describes and decides nothing.
+
+    >>> sign_test(0, 0), sign_test(1, 0), sign_test(5, 0), sign_test(3, 1)
+    (1.0, 1.0, 0.0625, 0.625)
+    """
+    n = wins + losses
+    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
+    p: float = 2 * tail / 2**n
+    return min(1.0, p)
