@@ -122,6 +122,11 @@ VERBS = {
         summary="A run's numbers as files for the Hugging Face Hub; nothing is uploaded.",
         panel=RESULTS,
     ),
+    "report": Verb(
+        target="selfe_eval.cli.report:report",
+        summary="Runs as one HTML page: verdict, curves, pictures with boxes, origins.",
+        panel=RESULTS,
+    ),
     "failures": Verb(
         target="selfe_eval.cli.failures:failures",
         summary="Failed images on one sheet, with the boxes of what was found.",

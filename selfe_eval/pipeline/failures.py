@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from selfe_eval import provenance
 from selfe_eval.errors import UntrustworthyError, UsageError, unknown_name
 from selfe_eval.pipeline.scored_images import Objects, ScoredImage, scored_images
@@ -18,6 +21,7 @@ from selfe_eval.records import TASKS, Suite
 from selfe_eval.report.contact_sheet import JudgedPicture, Mark, contact_sheet
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write
+from selfe_eval.runs.images import ImageRecord
 from selfe_eval.runs.run import Run
 from selfe_eval.score.decode import UNREADABLE, decode_rgb
 
@@ -101,29 +105,43 @@ def spread_over_tasks(failed: Sequence[ScoredImage], num: int) -> list[ScoredIma
     ]
 
 
+def judged_pixels(run: Run, image: ImageRecord) -> NDArray[np.uint8]:
+    """Pixels of an image as it was judged, (H, W, 3) uint8 in [0, 255], red, green, blue.
+
+    Raises:
+        OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError: it cannot be read, or its bytes
+            have changed since (``UNREADABLE``).
+    """
+    content = (run.folder / image.path).read_bytes()
+    if provenance.bytes_sha256(content) != image.sha256:
+        raise ValueError("its bytes are not those that were judged")
+    return decode_rgb(content)
+
+
+def marks_of(one: ScoredImage) -> tuple[Mark, ...]:
+    """The boxes of an image: first the objects asked for that miss the threshold by little, then those that count."""
+    asked = {wanted.class_name for wanted in (*one.prompt.include, *one.prompt.exclude)}
+    weaker = {name: found for name, found in one.weaker.items() if name in asked}
+    return (*_marks(weaker, counts=False), *_marks(one.objects, counts=True))
+
+
 def judged_picture(run: Run, one: ScoredImage) -> JudgedPicture:
     """A scored image as the sheet shows it.
 
     Raises:
         UntrustworthyError: the image is missing or damaged, or its bytes have changed since.
     """
-    path = run.folder / one.image.path
     try:
-        content = path.read_bytes()
-        if provenance.bytes_sha256(content) != one.image.sha256:
-            raise ValueError("its bytes are not those that were judged")
-        pixels = decode_rgb(content)
+        pixels = judged_pixels(run, one.image)
     except UNREADABLE as error:
         raise UntrustworthyError(
-            f"{path} cannot be drawn as it was judged: {error}. `selfe-eval validate {run.folder}` lists what has "
-            f"changed; make it whole with: {run.resume_command}"
+            f"{run.folder / one.image.path} cannot be drawn as it was judged: {error}. `selfe-eval validate "
+            f"{run.folder}` lists what has changed; make it whole with: {run.resume_command}"
         ) from error
-    asked = {wanted.class_name for wanted in (*one.prompt.include, *one.prompt.exclude)}
-    weaker = {name: found for name, found in one.weaker.items() if name in asked}
     key = one.image.key
     return JudgedPicture(
         pixels=pixels,
-        marks=[*_marks(weaker, counts=False), *_marks(one.objects, counts=True)],
+        marks=marks_of(one),
         heading=f"{one.prompt.task}, prompt {key.prompt_id}, image {key.image_index}",
         prompt=one.prompt.text,
         reason=one.score.reason,

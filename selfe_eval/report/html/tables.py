@@ -1,0 +1,166 @@
+"""The tables of a page as headings and cells of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from selfe_eval.records import TASKS
+from selfe_eval.report import cells
+from selfe_eval.report.html.content import ScoredAlike, ShownRun, scored_alike
+from selfe_eval.report.leaderboard import (
+    PARTIAL_NOTE,
+    caption,
+    held_out_sentence,
+    score_heading,
+    unscored_sentence,
+)
+from selfe_eval.report.measures_board import Board, board_notes, boards
+from selfe_eval.report.measures_text import sweep_text
+from selfe_eval.report.sentences import Claim, claim_sentence, claim_word, measure_claim, summary_claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One answer in a sentence."""
+
+    about: str
+    """Which run and metric."""
+    outcome: str
+    """``monotone``, ``violated`` or ``inconclusive``: decides the colour, which is never all that says it."""
+    word: str
+    """The outcome, with its delta."""
+    sentence: str
+    """What is claimed, with its bounds."""
+    notes: tuple[str, ...] = ()
+    """What else must be known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTable:
+    """A table of numbers as text."""
+
+    caption: str
+    """What it shows."""
+    headings: tuple[str, ...]
+    """Of the columns; the first column names the row."""
+    rows: tuple[tuple[str, ...], ...]
+    """Cells."""
+    is_partial: bool = False
+    """Whether it has to be stamped."""
+    notes: tuple[str, ...] = field(default=())
+    """What the numbers are."""
+
+
+def verdicts(runs: Sequence[ShownRun]) -> list[Verdict]:
+    """The answer of each run about its first metric: GenEval where it was measured."""
+    found = []
+    for run in runs:
+        summary, measures = run.entry.summary, run.entry.measures
+        if summary:
+            notes = tuple(note for note in (held_out_sentence(summary), unscored_sentence(summary)) if note)
+            found.append(
+                _verdict(f"{summary.model}, {score_heading(summary)}", summary_claim(summary), notes)
+            )
+        elif measures:
+            claims = [(one.metric, measure_claim(one)) for one in measures.measures]
+            named = [(name, claim) for name, claim in claims if claim]
+            found += [_verdict(f"{measures.model}, {name}", claim) for name, claim in named[:1]]
+    return found
+
+
+def score_tables(runs: Sequence[ShownRun]) -> list[TextTable]:
+    """The leaderboard rows of GenEval, one table for runs that were measured alike."""
+    return [_score_table(group) for group in scored_alike(runs)]
+
+
+def measure_tables(runs: Sequence[ShownRun]) -> list[TextTable]:
+    """The other metrics: of one run a row for each step count, of several a table for each metric."""
+    found = [run.entry.measures for run in runs if run.entry.measures]
+    if len(found) != 1:
+        made = boards(found)
+        notes = tuple(board_notes(made))
+        tables = [_board_table(board) for board in made]
+        return [
+            *tables[:-1],
+            *(
+                TextTable(
+                    caption=last.caption,
+                    headings=last.headings,
+                    rows=last.rows,
+                    is_partial=last.is_partial,
+                    notes=notes,
+                )
+                for last in tables[-1:]
+            ),
+        ]
+    sweep = sweep_text(None, found[0], {})
+    columns = (*sweep.lead, *sweep.quality, *sweep.diversity)
+    return [
+        TextTable(
+            caption=sweep.title,
+            headings=tuple(column.heading for column in columns),
+            rows=tuple(zip(*(column.cells for column in columns), strict=True)),
+            is_partial=sweep.is_partial,
+            notes=sweep.notes,
+        )
+    ]
+
+
+def measure_verdicts(runs: Sequence[ShownRun]) -> list[Verdict]:
+    """The answers about the other metrics."""
+    return [
+        _verdict(f"{run.entry.model}, {one.metric}", claim)
+        for run in runs
+        if run.entry.measures
+        for one in run.entry.measures.measures
+        if (claim := measure_claim(one))
+    ]
+
+
+def _verdict(about: str, claim: Claim, notes: tuple[str, ...] = ()) -> Verdict:
+    return Verdict(
+        about=about,
+        outcome=claim.verdict.outcome,
+        word=claim_word(claim),
+        sentence=claim_sentence(claim),
+        notes=notes,
+    )
+
+
+def _score_table(group: Sequence[ScoredAlike]) -> TextTable:
+    first = group[0].summary
+    rows = [
+        (
+            f"{one.summary.model}{' PARTIAL' if one.summary.partial else ''}",
+            str(row.steps),
+            cells.DASH if row.nfe is None else str(row.nfe),
+            cells.value_and_half_width(row.overall),
+            *(
+                cells.value_and_half_width(row.tasks[task]) if task in row.tasks else cells.DASH
+                for task in TASKS
+            ),
+            cells.seconds(row.seconds_per_image),
+            cells.images(row.overall),
+        )
+        for one in group
+        for row in one.summary.rows
+    ]
+    tasks = tuple(cells.SHORT_TASKS[task] for task in TASKS)
+    return TextTable(
+        caption=f"{score_heading(first)} on {first.suite}",
+        headings=("model", "steps", "NFE", score_heading(first), *tasks, "s/img", "n"),
+        rows=tuple(rows),
+        is_partial=first.partial,
+        notes=(*([PARTIAL_NOTE] if first.partial else []), caption(first)),
+    )
+
+
+def _board_table(board: Board) -> TextTable:
+    columns = (board.models, *board.steps)
+    return TextTable(
+        caption=board.title,
+        headings=tuple(column.heading for column in columns),
+        rows=tuple(zip(*(column.cells for column in columns), strict=True)),
+        is_partial=board.is_partial,
+    )
