@@ -108,11 +108,11 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
 
 
 def _remedy(run: Run) -> str:
-    """How a run becomes whole: only images of a checkpoint can be made again here."""
-    if run.spec.source == "checkpoint":
+    """How a run becomes whole: only images that were drawn here can be made again here."""
+    if run.spec.is_drawn:
         return f"Missing and damaged images and scores are made again by: {run.resume_command}"
     return (
         f"Its images come from {run.spec.images_dir}: what is missing there has to be added by whoever made them; "
-        "then repeat the `selfe-eval score --images` command. Missing scores of images that are there are made by: "
+        "then repeat the command with --images. Missing scores of images that are there are made by: "
         f"{run.resume_command}"
     )
