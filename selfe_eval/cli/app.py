@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import selfe_eval
 from selfe_eval.cli.one_voice import leave_it_to_the_first, only_the_first_speaks
+from selfe_eval.cli.terminal import LOG_VARIABLE, LogMode, complain
 from selfe_eval.errors import SelfeEvalError, unknown_name
 from selfe_eval.ranks import ranks_here
 
@@ -30,6 +31,17 @@ ENV_PREFIX = "SELFE_EVAL"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+QUESTION = "How good is a text-to-image model at 1, 2, 4, 8 and 50 steps, and is the difference real?"
+"""What the program answers."""
+
+BEGIN_HERE = {
+    "selfe-eval doctor": "is this installation sound?",
+    "selfe-eval geneval --ckpt selfe-tiny": "measure a model",
+    "selfe-eval compare RUN_A RUN_B": "is one better, image by image?",
+    "selfe-eval report RUN": "everything on one HTML page",
+    "selfe-eval gate --baseline FILE --run RUN": "fail in CI where it got worse",
+}
+"""The five commands that people need, as they are typed, and what each answers."""
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -203,11 +215,13 @@ class LazyVerbs(TyperGroup):
             UsageError: there is no such verb.
         """
         name, *rest = args
+        if name not in VERBS and ctx.resilient_parsing:
+            return None, None, rest  # a shell asks how to complete a line that is wrong already
         if name.startswith("-"):
             ctx.fail(f"No such option: {name}")
         if name not in VERBS:
             raise unknown_name("command", name, VERBS)
-        if not VERBS[name].is_shared:
+        if not VERBS[name].is_shared and not ctx.resilient_parsing:
             leave_it_to_the_first()
         return name, load_verb(name), rest
 
@@ -247,11 +261,11 @@ def errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except SelfeEvalError as error:
-        _say(f"error: {error}")
+        complain(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as error:
         if ranks_here().is_first:
-            _say(str(error) or "Interrupted.")
+            complain(str(error) or "Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # The reader of stdout has gone (as in `| head`): point stdout elsewhere, so that the flush at
@@ -261,7 +275,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         where = f" at {error.filename}" if error.filename else ""
-        _say(
+        complain(
             f"error: A file could not be read or written{where}: {reason}. What was finished before is kept; "
             "free the space or restore access, and repeat the command."
         )
@@ -270,6 +284,7 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 def main() -> None:
     """The console script ``selfe-eval``."""
+    completion_init()
     command()(prog_name="selfe-eval")
 
 
@@ -281,30 +296,40 @@ def command() -> Any:
         invoke_without_command=True,
         rich_markup_mode="rich",
         context_settings=HELP_NAMES,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
-    program.callback()(_selfe_eval)
+    program.callback(help=_help())(_selfe_eval)
     return typer.main.get_command(program)
 
 
 def _selfe_eval(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", show_default=False, is_eager=True)
     ] = False,
+    log: Annotated[
+        LogMode,
+        typer.Option(envvar=LOG_VARIABLE, help="On stderr: talk, errors alone, or a JSON object a line."),
+    ] = "text",
 ) -> None:
-    """How good is a text-to-image model at 1, 2, 4, 8 and 50 steps, and is the difference real?
-
-    selfe-eval geneval --ckpt selfe-tiny --steps 1,2,4,8,50
-    """
+    """Options of the program; the text is that of `_help`."""
     if version:
         typer.echo(f"selfe-eval {selfe_eval.__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+    os.environ[LOG_VARIABLE] = log
+    if log != "text":
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when a verb imports the library
 
 
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - stderr is talk
+def _help() -> str:
+    """What stands above the list of verbs."""
+    width = max(map(len, BEGIN_HERE))
+    lines = [f"{typed:<{width}}  {about}" for typed, about in BEGIN_HERE.items()]
+    return "\n".join((f"{QUESTION}\n", "Begin here:", *lines))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfe_eval.cli.terminal import talk
 from selfe_eval.errors import UntrustworthyError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def calibrate(
     from selfe_eval.score.geneval_scorer import build_scorer
 
     def show(what: str, num_scored: int) -> None:
-        typer.echo(f"{what}: {num_scored} scenes scored", err=True)
+        talk(f"{what}: {num_scored} scenes scored")
 
     scorer = build_scorer("openmoji", resolve_device(device))
     result = measure(scorer, scenes_per_prompt=scenes, seed=seed, progress=show)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from selfe_eval.cli.experiment import interrupted_in
-from selfe_eval.cli.terminal import PhaseDisplay
+from selfe_eval.cli.terminal import PhaseDisplay, talk
 from selfe_eval.errors import UsageError
 
 
@@ -74,9 +74,8 @@ def encode(  # noqa: PLR0913 - the parameters are the options
         manifest = encode_pictures(job)
     if ranks.is_first:
         skipped, cut = len(manifest["skipped"]), len(manifest["truncated"])
-        typer.echo(
+        talk(
             f"{manifest['rows']} pictures in {len(manifest['shards'])} shards; {skipped} left out, {cut} captions cut "
-            f"(named in {out / 'manifest.json'}).",
-            err=True,
+            f"(named in {out / 'manifest.json'})."
         )
         typer.echo(str(out))

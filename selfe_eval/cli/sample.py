@@ -10,6 +10,7 @@ import typer
 from selfe_eval.cli import options
 from selfe_eval.cli.asked import Sampler
 from selfe_eval.cli.option_groups import with_groups
+from selfe_eval.cli.terminal import talk
 from selfe_eval.errors import UsageError
 
 
@@ -52,7 +53,7 @@ def sample(  # noqa: PLR0913 - the parameters are the options
 
     sheet = SampleSheet(prompts=prompts, step_counts=step_counts, first_seed=seed, scale=scale, size=pixels)
     for note in draw_samples(checkpoint, sheet, overrides, path=out, device=resolve_device(device)):
-        typer.echo(f"note: {note}", err=True)
+        talk(f"note: {note}")
     typer.echo(str(out))
 
 

@@ -1,15 +1,30 @@
-"""Talk to the person, on stderr only: bars on a terminal, plain lines elsewhere; rich honours NO_COLOR."""
+"""Talk to the person, on stderr only: bars on a terminal, plain lines elsewhere; rich honours NO_COLOR.
+
+For clusters SELFE_EVAL_LOG changes that: ``quiet`` says nothing but errors, ``json`` says one JSON object a line, always
+with the keys ``time``, ``stage``, ``done``, ``total`` and ``detail``.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from selfe_eval.pipeline.progress import Silence
+from selfe_eval.provenance import now
+
+LogMode = Literal["text", "quiet", "json"]
+"""How stderr is written."""
+
+LOG_VARIABLE = "SELFE_EVAL_LOG"
+"""Where the mode stands."""
 
 LINE_SECONDS = 10.0
 """Least time between two plain progress lines of one stage."""
@@ -17,9 +32,36 @@ LINE_SECONDS = 10.0
 Advance = Callable[[int, str], None]
 
 
+def log_mode() -> LogMode:
+    """What SELFE_EVAL_LOG asks for; anything unknown is text."""
+    asked = os.environ.get(LOG_VARIABLE)
+    return asked if asked in {"quiet", "json"} else "text"  # type: ignore[return-value]
+
+
 def talk(message: str) -> None:
     """One line, or one paragraph, to the person."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - stderr is talk
+    if log_mode() == "json":
+        _event("message", detail=message)
+    elif log_mode() == "text":
+        _say(message)
+
+
+def complain(message: str) -> None:
+    """An error, which is said in every mode."""
+    if log_mode() == "json":
+        _event("error", detail=message.removeprefix("error: "))
+    else:
+        _say(message)
+
+
+def _event(stage: str, *, done: int | None = None, total: int | None = None, detail: str = "") -> None:
+    """One JSON object on a line of its own."""
+    fields = {"time": now(), "stage": stage, "done": done, "total": total, "detail": detail}
+    _say(json.dumps(fields, ensure_ascii=False))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - stderr is talk
 
 
 class BarProgress:
@@ -41,6 +83,28 @@ class BarProgress:
         with Progress(*columns, console=self._console) as bars:
             task = bars.add_task(name, total=total, completed=done, detail="")
             yield lambda count, detail: bars.update(task, advance=count, detail=detail)
+
+
+class JsonProgress:
+    """A JSON object at the beginning and the end of a stage, and every few seconds between."""
+
+    @contextlib.contextmanager
+    def stage(self, name: str, *, total: int, done: int) -> Iterator[Advance]:
+        """Say how many images are there, now and then, and how many there are at the end."""
+        _event(name, done=done, total=total, detail="begin")
+        last = time.monotonic()
+
+        def advance(count: int, detail: str) -> None:
+            nonlocal last, done
+            done += count
+            if time.monotonic() - last >= LINE_SECONDS:
+                last = time.monotonic()
+                _event(name, done=done, total=total, detail=detail)
+
+        try:
+            yield advance
+        finally:
+            _event(name, done=done, total=total, detail="end")
 
 
 class LineProgress:
@@ -69,8 +133,12 @@ class LineProgress:
                 talk(f"{name}: {done + made} of {total} in {time.monotonic() - begin:.0f} s")
 
 
-def stage_progress() -> BarProgress | LineProgress:
-    """Bars where stderr is a terminal, else lines."""
+def stage_progress() -> BarProgress | LineProgress | JsonProgress | Silence:
+    """What SELFE_EVAL_LOG asks for; else bars where stderr is a terminal, and lines where it is none."""
+    if log_mode() == "json":
+        return JsonProgress()
+    if log_mode() == "quiet":
+        return Silence()
     console = Console(stderr=True)
     return BarProgress(console) if console.is_terminal else LineProgress()
 
@@ -90,7 +158,7 @@ class PhaseDisplay:
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}"),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_terminal or log_mode() != "text",
         )
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, int] = {}
@@ -109,6 +177,9 @@ class PhaseDisplay:
             self._tasks[phase] = self._progress.add_task(phase, total=total, metrics="")
         self._progress.update(self._tasks[phase], completed=done, total=total, metrics=text)
         twentieth = done * self.PLAIN_LINES // max(1, total)
-        if not self._console.is_terminal and twentieth != self._printed.get(phase):
+        if self._progress.disable and twentieth != self._printed.get(phase):
             self._printed[phase] = twentieth
+            if log_mode() == "json":
+                _event(phase, done=done, total=total, detail=text)
+                return
             talk(f"{phase}: {done}/{total}  {text}".rstrip())

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from selfe_eval.cli.app import VERBS, errors_as_exit_codes, load_verb
+from selfe_eval.cli.app import BEGIN_HERE, VERBS, errors_as_exit_codes, load_verb
 from selfe_eval.errors import SelfeEvalError, UntrustworthyError, UsageError, VerdictError
 
 
@@ -110,3 +113,80 @@ def test_an_option_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SELFE_EVAL_CKPT", "selfe-tiny")
     params: dict[str, Any] = load_verb("geneval").make_context("geneval", ["--seed", "3"]).params
     assert (params["ckpt"], params["images_per_prompt"], params["seed"]) == ("selfe-tiny", 7, 3)
+
+
+def run_program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own; what it has loaded of torch, numpy and verbs is the last line of stderr."""
+    code = (
+        "import sys\n"
+        "from selfe_eval.cli.app import main\n"
+        "try: main()\n"
+        "finally: print(*sorted({'torch', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment},
+    )
+
+
+def test_without_arguments_the_five_commands_come_first() -> None:
+    """A stranger sees what to type before the list of all verbs, and the exit code of a missing command."""
+    result = run_program()
+    shown = result.stdout + result.stderr
+    places = [shown.find(command) for command in BEGIN_HERE]
+
+    assert len(BEGIN_HERE) == 5
+    assert result.returncode == 2
+    assert -1 not in places
+    assert places == sorted(places)
+    assert max(places) < shown.find("─ Measure")
+    assert run_program("--log", "quiet").returncode == 2
+
+
+def test_the_five_commands_exist() -> None:
+    """Each names a verb of the table and only options of that verb."""
+    for typed in BEGIN_HERE:
+        _, verb, *rest = shlex.split(typed)
+        known = {name for parameter in load_verb(verb).params for name in parameter.opts}
+        assert {word for word in rest if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("selfe-eval lead", "leaderboard"),
+        ("selfe-eval --l", "--log"),
+        ("selfe-eval leaderboard --form", "--format"),
+        ("selfe-eval leaderboard --format h", "html"),
+        ("selfe-eval nonsense --form", ""),
+    ],
+)
+def test_a_shell_completes_verbs_and_options(line: str, completed: str) -> None:
+    """What the shell asks comes without torch, and a line that is wrong already gives nothing but no error."""
+    asked = {"_SELFE_EVAL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    result = run_program(**asked)
+
+    assert (result.returncode, result.stdout.strip()) == (0, completed)
+    assert result.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("option", [["--log", "json"], []])
+def test_errors_are_json_lines_where_that_is_asked_for(option: list[str]) -> None:
+    """The option and the environment variable do the same; the exit code stays."""
+    result = run_program(*option, "suites", "--export", "genevl", SELFE_EVAL_LOG="text" if option else "json")
+    event = json.loads(result.stderr.splitlines()[0])
+
+    assert result.returncode == 2
+    assert event["stage"] == "error"
+    assert event["detail"].startswith("Unknown suite 'genevl'. Did you mean 'geneval'?")
+
+
+def test_an_unknown_way_of_logging_is_refused() -> None:
+    """A misspelt variable of the environment does not pass in silence."""
+    result = run_program("suites", SELFE_EVAL_LOG="jsn")
+
+    assert result.returncode == 2
+    assert "SELFE_EVAL_LOG" in result.stderr

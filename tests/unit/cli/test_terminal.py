@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import io
+import json
+from datetime import datetime
 
 import pytest
 from rich.console import Console
 
 from selfe_eval.cli import terminal
-from selfe_eval.cli.terminal import BarProgress, LineProgress, stage_progress
+from selfe_eval.cli.terminal import (
+    LOG_VARIABLE,
+    BarProgress,
+    LineProgress,
+    PhaseDisplay,
+    complain,
+    stage_progress,
+    talk,
+)
 from selfe_eval.pipeline.progress import Progress
 
 
@@ -62,3 +72,66 @@ def test_an_interrupted_stage_says_how_far_it_came(capsys: pytest.CaptureFixture
     with pytest.raises(KeyboardInterrupt):
         work(LineProgress(), fails=True)
     assert capsys.readouterr().err.splitlines()[-1].startswith("generate: 7 of 10 in ")
+
+
+def everything_that_is_said() -> None:
+    """A word, a stage, a training phase and an error."""
+    talk("run: here")
+    work(stage_progress())
+    with PhaseDisplay() as display:
+        display.show("train", 5, 10, {"loss": 0.5})
+    complain("error: no room")
+
+
+def test_a_cluster_gets_json_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line of stderr is one object with the same five keys; stdout stays free for data."""
+    monkeypatch.setenv(LOG_VARIABLE, "json")
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
+    everything_that_is_said()
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in err.splitlines()]
+
+    assert out == ""
+    assert {tuple(event) for event in events} == {("time", "stage", "done", "total", "detail")}
+    assert [(event["stage"], event["done"], event["total"], event["detail"]) for event in events] == [
+        ("message", None, None, "run: here"),
+        ("generate", 4, 10, "begin"),
+        ("generate", 7, 10, "2 steps"),
+        ("generate", 10, 10, "4 steps"),
+        ("generate", 10, 10, "end"),
+        ("train", 5, 10, "loss 0.5"),
+        ("error", None, None, "no room"),
+    ]
+    assert all(datetime.fromisoformat(event["time"]).tzinfo for event in events)
+
+
+def test_json_lines_are_rare_and_tell_of_an_interrupt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between begin and end there is one every few seconds; the last one says how far it came."""
+    monkeypatch.setenv(LOG_VARIABLE, "json")
+    with pytest.raises(KeyboardInterrupt):
+        work(stage_progress(), fails=True)
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    assert [(event["done"], event["detail"]) for event in events] == [(4, "begin"), (7, "end")]
+
+
+def test_quiet_says_errors_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but what went wrong."""
+    monkeypatch.setenv(LOG_VARIABLE, "quiet")
+    everything_that_is_said()
+
+    assert capsys.readouterr() == ("", "error: no room\n")
+
+
+def test_a_message_of_several_lines_is_one_json_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line ends and quotes of a message do not end the object."""
+    monkeypatch.setenv(LOG_VARIABLE, "json")
+    talk('one "two"\nthree')
+
+    assert json.loads(capsys.readouterr().err)["detail"] == 'one "two"\nthree'
