@@ -284,7 +284,6 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 def main() -> None:
     """The console script ``selfe-eval``."""
-    completion_init()
     command()(prog_name="selfe-eval")
 
 
