@@ -66,6 +66,8 @@ def read_statistics(path: Path) -> ReferenceStatistics:
     """
     try:
         content = path.read_bytes()
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            raise ValueError("it is no archive")  # noqa: TRY301 - numpy would advise to load it unsafely
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name]) for name in arrays.files}
     except (AttributeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:

@@ -355,11 +355,12 @@ def test_unusable_statistics_say_what_is_wrong(
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
-    """Whatever its name says."""
-    for content in (b"", b"PK\x03\x04 torn", b"\x80\x04N."):
+    """Whatever its name says; nobody is advised to load it in an unsafe way."""
+    for content in (b"", b"PK\x03\x04 torn", b"\x80\x04N.", b"mu,sigma"):
         (tmp_path / "s.npz").write_bytes(content)
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot be read") as failure:
             find_reference(str(tmp_path / "s.npz"), SUITE)
+        assert "allow_pickle" not in str(failure.value)
 
 
 def test_statistics_are_enough_for_frechet_distances_alone(tmp_path: Path) -> None:
