@@ -149,6 +149,11 @@ VERBS = {
         summary="The paired difference of two runs, with intervals.",
         panel=RESULTS,
     ),
+    "power": Verb(
+        target="selfe_eval.cli.power:power",
+        summary="What a design of so many prompts and images can detect, before compute is spent.",
+        panel=RESULTS,
+    ),
     "train": Verb(
         target="selfe_eval.cli.train:train",
         summary="Train a network with any objective, on the openmoji world or on your pictures.",

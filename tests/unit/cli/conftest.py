@@ -25,7 +25,13 @@ def finished_run(tmp_path: Path) -> FinishedRun:
     """Writes a scored run folder: (folder name, curve by step count) -> its path."""
 
     def write(
-        name: str, curve: Mapping[int, float], *, seed: int = 0, limit: int | None = None, weights: str = "7"
+        name: str,
+        curve: Mapping[int, float],
+        *,
+        seed: int = 0,
+        limit: int | None = None,
+        weights: str = "7",
+        images: int = 1,
     ) -> Path:
         suite = load_suite("openmoji")
         prompt_ids = tuple(prompt.prompt_id for prompt in suite.prompts)[:limit]
@@ -36,14 +42,19 @@ def finished_run(tmp_path: Path) -> FinishedRun:
             model=name,
             checkpoint_sha256={},
             steps=tuple(curve),
-            images_per_prompt=1,
+            images_per_prompt=images,
             limit=limit,
             detector="openmoji",
             batch_size=64,
         )
         record = RunRecord(spec=spec, prompt_ids=prompt_ids, partial=limit is not None, status="complete")
         rng = np.random.default_rng(seed)
-        keys = [ImageKey(steps=steps, prompt_id=i, image_index=0) for steps in curve for i in prompt_ids]
+        keys = [
+            ImageKey(steps=steps, prompt_id=i, image_index=index)
+            for steps in curve
+            for i in prompt_ids
+            for index in range(images)
+        ]
         correct = {key: bool(rng.random() < curve[key.steps]) for key in keys}
         folder = tmp_path / name
         (folder / layout.SCORES_FOLDER).mkdir(parents=True)
