@@ -98,6 +98,7 @@ def pipeline_folder(source: str, settings: PeerSettings) -> PipelineFolder:
     commit = None if _is_directory(source) else root.name
     index = _read_index(root)
     parts = dict(_parts(root / INDEX_FILE, index))
+    _refuse_code_in_the_place_of_a_library(root, parts)
     unknown = sorted(set(settings.parts) - set(parts))
     if unknown:
         raise UsageError(
@@ -248,6 +249,16 @@ def _shards(index: Path) -> list[str]:
             f"{index} should map weights to .safetensors files beside it, found {names}. Copy it again."
         )
     return names
+
+
+def _refuse_code_in_the_place_of_a_library(root: Path, parts: Mapping[str, tuple[str, str]]) -> None:
+    """Where a file has the name of a part's library, or of no custom pipeline, diffusers below 0.38 runs it unasked."""
+    for path in (root / "None.py", *(root / part / f"{library}.py" for part, (library, _) in parts.items())):
+        if path.exists():
+            raise UsageError(
+                f"{path} is code that diffusers would run in the place of its own. A pipeline needs no such file, so this folder "
+                "is not to be trusted: get it again from where it was published."
+            )
 
 
 def _refuse_foreign_code(folder: Path) -> None:

@@ -187,6 +187,15 @@ def test_a_part_that_asks_to_run_code_is_refused(folder: Path, entries: dict[str
         diffusers_files(str(folder))
 
 
+@pytest.mark.parametrize("name", ["None.py", "scheduler/diffusers.py", "tokenizer/transformers.py"])
+def test_code_under_the_name_of_a_library_is_refused(folder: Path, name: str) -> None:
+    """Files that diffusers would import in the place of a library, or as a pipeline that nobody named, are no part of one."""
+    (folder / name).write_text("raise SystemExit(7)")
+
+    with pytest.raises(UsageError, match=rf"{name} is code that diffusers would run in the place of its own"):
+        load(folder)
+
+
 def test_attention_of_the_library_itself_is_taken(folder: Path) -> None:
     """The name of an attention that is part of transformers is no code of anybody else."""
     edit(folder / "text_encoder/config.json", attn_implementation="eager")
