@@ -149,6 +149,16 @@ VERBS = {
         summary="The paired difference of two runs, with intervals.",
         panel=RESULTS,
     ),
+    "gate": Verb(
+        target="selfe_eval.cli.gate:gate",
+        summary="Fail where a run is worse than its baseline: for CI.",
+        panel=RESULTS,
+    ),
+    "baseline": Verb(
+        target="selfe_eval.cli.baseline:baseline",
+        summary="Make a run the baseline that `gate` holds later runs against.",
+        panel=RESULTS,
+    ),
     "power": Verb(
         target="selfe_eval.cli.power:power",
         summary="What a design of so many prompts and images can detect, before compute is spent.",

@@ -20,4 +20,7 @@ measures_table.py     the terminal tables of both; measures_markdown.py the same
 details.py       the terminal table of what a single run says beyond its mean
 contact_sheet.py a picture of judged images with the boxes of what was found
 comparison_table.py   the terminal tables of a comparison; comparison_markdown.py the same as markdown
+baseline.py      the evidence of a run as a committed file, with who promoted it and why
+gate_policy.py   what a gate tolerates; gate.py the answer, gate_files.py from files to it
+gate_text.py     the answer as table, markdown and JSON; junit.py as JUnit XML, github.py as annotations
 """

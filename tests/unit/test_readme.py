@@ -46,7 +46,9 @@ def typed_commands(document: Path) -> list[list[str]]:
 
 
 def option_names(command: Any) -> set[str]:
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    """Of a command and of the commands below it."""
+    own = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return own.union(*map(option_names, getattr(command, "commands", {}).values()))
 
 
 @pytest.mark.parametrize("document", MAPS, ids=str)
