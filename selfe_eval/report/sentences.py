@@ -9,7 +9,7 @@ from selfe_eval.metrics import METRICS, Unit
 from selfe_eval.report.cells import two_digits
 from selfe_eval.report.measures import Measure
 from selfe_eval.report.summary import Summary
-from selfe_eval.stats.drawdown import MIN_CLUSTERS, MIN_GROUPS, MonotonicityVerdict
+from selfe_eval.stats.drawdown import MIN_CLUSTERS, MonotonicityVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def measure_claim(measure: Measure) -> Claim | None:
         verdict=measure.verdict,
         steps=[row.steps for row in measure.rows],
         unit=measure.unit,
-        too_small=f"there are fewer than {MIN_CLUSTERS if is_mean else MIN_GROUPS} {groups}",
+        too_small=f"there are fewer than {MIN_CLUSTERS} {groups}",
         no_error=f"there are fewer than two {groups} with a number",
     )
 

@@ -41,10 +41,7 @@ DELTA = 0.02
 """The drop, in units of the score, that "monotone" rules out."""
 
 MIN_CLUSTERS = 30
-"""Fewest prompts a task may have: below, the normal approximation is not to be trusted."""
-
-MIN_GROUPS = 10
-"""Fewest groups of a jackknife: with fewer, its covariance is itself uncertain by half."""
+"""Fewest prompts a task may have, or groups a jackknife: below, the normal approximation is not to be trusted."""
 
 ROUNDING = 1e-9
 """Least standard error of a number that is no mean of images, as a share of the largest value."""
@@ -149,7 +146,7 @@ def curve_verdict(
     floor = ROUNDING * (float(np.abs(values).max()) or 1.0)
     sign = 1.0 if higher_is_better else -1.0
     bounds = _bounds(values, covariance, floor=floor, sign=sign, negligible=floor)
-    return _verdict(bounds, steps, delta=delta, enough=num_groups >= MIN_GROUPS)
+    return _verdict(bounds, steps, delta=delta, enough=num_groups >= MIN_CLUSTERS)
 
 
 def _check_steps(steps: Sequence[int], num_columns: int) -> None:

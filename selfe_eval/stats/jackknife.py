@@ -106,7 +106,7 @@ def jackknife_verdict(
     delta: float,
     higher_is_better: bool,
 ) -> MonotonicityVerdict:
-    """Whether a number gets better with the step count; fewer than ten groups give no verdict.
+    """Whether a number gets better with the step count; fewer than thirty groups give no verdict.
 
     Args:
         values: (K,) the number at each step count.

@@ -170,7 +170,7 @@ def test_too_few_groups_are_no_verdict(make_measures: MakeMeasures) -> None:
 
     assert claim_word(clip) == "INCONCLUSIVE"
     assert claim_sentence(clip) == "there are fewer than 30 prompts, too few for a verdict."
-    assert claim_sentence(fid) == "there are fewer than 10 groups of prompts, too few for a verdict."
+    assert claim_sentence(fid) == "there are fewer than 30 groups of prompts, too few for a verdict."
     assert "one step count is no curve" in claim_sentence(single)
 
 

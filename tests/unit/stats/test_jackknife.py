@@ -131,9 +131,9 @@ def test_shares_rise() -> None:
     assert verdict.outcome == "monotone"
 
 
-@pytest.mark.parametrize(("groups", "outcome"), [(9, "inconclusive"), (10, "monotone")])
+@pytest.mark.parametrize(("groups", "outcome"), [(29, "inconclusive"), (30, "monotone")])
 def test_few_groups_give_no_verdict(groups: int, outcome: str) -> None:
-    """Fewer than ten groups are too small, whatever the bounds say."""
+    """Fewer than thirty groups are too small, whatever the bounds say."""
     curve = np.array([90.0, 40.0, 20.0, 10.0])
 
     verdict = jackknife_verdict(
@@ -141,7 +141,7 @@ def test_few_groups_give_no_verdict(groups: int, outcome: str) -> None:
     )
 
     assert verdict.outcome == outcome
-    assert verdict.reason == ("too_small" if groups < 10 else "")
+    assert verdict.reason == ("too_small" if groups < 30 else "")
 
 
 @pytest.mark.parametrize("table", [np.zeros((0, 2)), np.zeros((1, 2))])
