@@ -87,6 +87,7 @@ def bench_of(suite: Suite, record: RunRecord, device: str) -> Bench:
     return Bench(
         suite=suite,
         options=record.measures,
+        num_prompts=len(record.prompt_ids),
         images_per_prompt=record.spec.images_per_prompt,
         device=device,
         load_scorer=lambda: load_scorer(record.spec.detector, record.judge, device),

@@ -9,7 +9,7 @@ from pathlib import Path
 from selfe_eval.devices import resolve_device
 from selfe_eval.errors import UsageError
 from selfe_eval.metrics import METRICS, Measured, measured_on, metrics_of
-from selfe_eval.pipeline.comparing import FRECHET
+from selfe_eval.pipeline.comparing import FRECHET, fewest
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.reference_statistics import ReferenceStatistics
 from selfe_eval.pipeline.references import (
@@ -59,6 +59,8 @@ class Bench:
     """The run's suite."""
     options: MeasureOptions
     """The metrics, and their files."""
+    num_prompts: int
+    """Planned prompts."""
     images_per_prompt: int
     """Planned images of each prompt."""
     device: str
@@ -78,8 +80,9 @@ def named_instruments(bench: Bench, progress: Progress) -> Instruments:
     metrics = in_order(bench.options.metrics)
     measured = tuple(dict.fromkeys(_measured(bench, name) for name in metrics if name != GENEVAL))
     for one in measured:
-        if one.metric.need == "several" and bench.images_per_prompt < 2:
-            raise UsageError(f"{one.name} cannot be measured: {_SEVERAL}")
+        problem = _too_few(bench, one)
+        if problem:
+            raise UsageError(f"{one.name} cannot be measured: {problem}")
     reference = None
     if any(one.metric.need == "reference" for one in measured):
         reference = find_reference(bench.options.reference, bench.suite, progress)
@@ -134,13 +137,21 @@ def in_order(metrics: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(metrics), key=lambda typed: (places.get(typed.partition("[")[0], -1), typed)))
 
 
-_SEVERAL = "it is the spread of several images of one prompt. Say --images-per-prompt 2 or more."
-
-
 def _measured(bench: Bench, typed: str) -> Measured:
     if typed.partition("[")[0] == CLIP_SCORE:
         return protocol_for(bench.options.clip_protocol, bench.suite.name, typed)[0]
     return measured_on(typed, bench.suite.name)
+
+
+def _too_few(bench: Bench, measured: Measured) -> str | None:
+    """Why as many images as are planned cannot give the metric; None where they can."""
+    if measured.metric.need == "several" and bench.images_per_prompt < 2:
+        return "it is the spread of several images of one prompt. Say --images-per-prompt 2 or more."
+    if measured.metric.need == "reference":
+        least, planned = fewest(measured.metric.name)[0], bench.num_prompts * bench.images_per_prompt
+        if planned < least:
+            return f"it needs {least} images at each step count, and {planned} are planned. Take more prompts or images of each."
+    return None
 
 
 def _weights(bench: Bench, extractor: str) -> Path | None:
@@ -161,10 +172,10 @@ def _reference_at_hand(bench: Bench, progress: Progress) -> tuple[Reference | No
 
 def _problem(bench: Bench, measured: Measured, reference: Reference | None, no_reference: str) -> str | None:
     """Why a metric cannot be measured here; None where it can."""
-    need = measured.metric.need
-    if need == "several" and bench.images_per_prompt < 2:
-        return _SEVERAL
-    if need == "reference":
+    problem = _too_few(bench, measured)
+    if problem:
+        return problem
+    if measured.metric.need == "reference":
         if reference is None:
             return no_reference
         if not is_enough(reference, measured):

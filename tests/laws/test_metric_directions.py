@@ -138,7 +138,12 @@ def instruments() -> Instruments:
 
     options = MeasureOptions(metrics=METRIC_NAMES)
     bench = Bench(
-        suite=SUITE, options=options, images_per_prompt=NUM_DRAWS, device="cpu", load_scorer=no_judge
+        suite=SUITE,
+        options=options,
+        num_prompts=len(SUITE.prompts),
+        images_per_prompt=NUM_DRAWS,
+        device="cpu",
+        load_scorer=no_judge,
     )
     return named_instruments(bench, Silence())
 

@@ -27,12 +27,17 @@ def bench(suite: str = "openmoji", **changes: Any) -> Bench:
     options = MeasureOptions(
         **{
             "metrics": (),
-            **{k: v for k, v in changes.items() if k not in {"load_scorer", "images_per_prompt"}},
+            **{
+                k: v
+                for k, v in changes.items()
+                if k not in {"load_scorer", "num_prompts", "images_per_prompt"}
+            },
         }
     )
     return Bench(
         suite=load_suite(suite),
         options=options,
+        num_prompts=changes.get("num_prompts", 553),
         images_per_prompt=changes.get("images_per_prompt", 2),
         device="cpu",
         load_scorer=changes.get("load_scorer", FakeScorer),
@@ -73,6 +78,19 @@ def test_photographs_without_weights_and_reference_have_nothing() -> None:
     assert "geneval: The judge's weights are missing." in str(failure.value)
     assert "fid: The suite geneval has no reference images of its own." in str(failure.value)
     assert "ViT-L-14" in str(failure.value)
+
+
+def test_neighbours_of_too_few_images_are_left_out_before_any_is_drawn() -> None:
+    """Three images at a step count have no third neighbour: a quick look at three prompts still gets the rest."""
+    found = instruments_at_hand(bench(num_prompts=3, images_per_prompt=1), Silence())
+    assert set(found.not_measured) == {
+        f"{name}[openmoji-clip]" for name in ("precision", "recall", "density", "coverage", "spread")
+    }
+    assert (
+        "needs 4 images at each step count, and 3 are planned" in found.not_measured["recall[openmoji-clip]"]
+    )
+    with pytest.raises(UsageError, match="needs 4 images"):
+        named_instruments(bench(metrics=("recall",), num_prompts=3, images_per_prompt=1), Silence())
 
 
 def test_statistics_leave_out_what_needs_images(tmp_path: Path) -> None:
