@@ -210,8 +210,8 @@ def primary_outcome(metric: MetricComparison, delta: float | None = None) -> tup
     loss = _loss(metric, limits, delta)
     open_rows = [row.steps for row in metric.rows if not _is_excluded(metric, row.overall, limits[row.steps])]
     if open_rows:
-        return "inconclusive", f"A {loss} {of}is not excluded at {_at(open_rows)}."
-    return "pass", f"A {loss} {of}is excluded at {_at([row.steps for row in metric.rows])}."
+        return "inconclusive", f"{loss} is not excluded at {_at(open_rows)}."
+    return "pass", f"{loss} is excluded at {_at([row.steps for row in metric.rows])}."
 
 
 def bearable_loss(metric: str, value: float | None) -> float:
@@ -377,9 +377,14 @@ def _is_excluded(metric: MetricComparison, difference: Difference, delta: float)
 
 
 def _loss(metric: MetricComparison, limits: Mapping[int, float], delta: float | None) -> str:
+    """What "pass" excludes, as the subject of a sentence."""
     if delta is None and metric.unit == "distance":
-        return f"growth by {100 * (METRICS[kind_of(metric.metric)].delta or 0.0):g} per cent of A's"
-    return f"{'loss' if metric.higher_is_better else 'growth'} of {amount(max(limits.values()), metric.unit)}"
+        share = 100 * (METRICS[kind_of(metric.metric)].delta or 0.0)
+        return f"A growth of {metric.metric} by {share:g} per cent of A's value"
+    size = amount(max(limits.values()), metric.unit)
+    if not metric.higher_is_better:
+        return f"A growth of {metric.metric} by {size}"
+    return f"A loss of {size}{'' if kind_of(metric.metric) == 'geneval' else f' in {metric.metric}'}"
 
 
 def _listed(steps: Mapping[int, object]) -> str:

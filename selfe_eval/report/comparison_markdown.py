@@ -20,7 +20,6 @@ from selfe_eval.report.comparison_table import (
 )
 from selfe_eval.report.evidence import RunEvidence
 from selfe_eval.report.flips import StepFlips
-from selfe_eval.report.leaderboard import PARTIAL_NOTE
 from selfe_eval.report.markdown import markdown_table
 
 _HEADINGS = ("metric", "steps", "A", "B", "B - A", "95 % interval", "p", "shown")
@@ -33,8 +32,6 @@ def comparison_markdown(
     """The outcome first, then the same tables as in a terminal."""
     outcome = comparison.outcome.replace("_", " ").upper()
     blocks = [f"**{outcome}**: {comparison.reason}", f"- A: {run_title(a)}\n- B: {run_title(b)}"]
-    if a.partial or b.partial:
-        blocks.insert(0, f"**{PARTIAL_NOTE}**")
     if comparison.metrics:
         blocks.append(pairing_note(comparison, a, b))
     for metrics in filter(None, (comparison.metrics[:1], comparison.metrics[1:])):

@@ -15,8 +15,8 @@ from selfe_eval.report import cells
 from selfe_eval.report.comparison import Comparison, ComparisonRow, MetricComparison, kind_of
 from selfe_eval.report.evidence import RunEvidence
 from selfe_eval.report.flips import FlipCounts, StepFlips
-from selfe_eval.report.leaderboard import PARTIAL_NOTE
-from selfe_eval.report.measures_text import title_of
+from selfe_eval.report.measures_text import OTHER_PROTOCOL_NOTE, title_of
+from selfe_eval.stats.estimate import Z_TWO_SIDED
 from selfe_eval.stats.paired import Difference
 
 NARROW_COLUMNS = 78
@@ -52,8 +52,6 @@ def print_comparison(
     flips: Sequence[StepFlips] = (),
 ) -> None:
     """Write a table for the primary metric, one by task, one for the other metrics, the flips, and the outcome."""
-    if a.partial or b.partial:
-        console.print(Text(PARTIAL_NOTE, style="bold red"))
     console.print(Text(f"A: {run_title(a)}"))
     console.print(Text(f"B: {run_title(b)}"))
     if comparison.metrics:
@@ -61,7 +59,8 @@ def print_comparison(
     for metrics in filter(None, (comparison.metrics[:1], comparison.metrics[1:])):
         console.print()
         console.print(_table(metrics, wide=console.width >= NARROW_COLUMNS))
-        console.print(Text(family_note(metrics), style="dim"))
+        widths = "±: half of a 95 % interval. " if len(metrics) > 1 else ""
+        console.print(Text(f"{widths}{family_note(metrics)}", style="dim"))
         by_task = [row for row in metrics[0].rows if row.tasks]
         if by_task:
             console.print()
@@ -128,7 +127,11 @@ def family_note(metrics: Sequence[MetricComparison]) -> str:
     lower = [title_of(one.metric) for one in metrics if not one.higher_is_better]
     adjusted = f"p adjusted (Holm) for {num_rows} question{'s' if num_rows > 1 else ''}"
     note = f"Shares in per cent, differences in percentage points; {adjusted}; -: no difference shown."
-    return f"{note} Lower is better: {', '.join(lower)}." if lower else note
+    if lower:
+        note += f" Lower is better: {', '.join(lower)}."
+    if any(title_of(one.metric) != title_of(kind_of(one.metric)) for one in metrics):
+        note += f" {OTHER_PROTOCOL_NOTE}"
+    return note
 
 
 def left_out(comparison: Comparison) -> dict[str, str]:
@@ -155,12 +158,12 @@ def row_cells(one: MetricComparison, row: ComparisonRow) -> tuple[str, ...]:
 
 
 def number(value: float | None, unit: Unit, beside: Difference, *, sign: str = "") -> str:
-    """A value: shares in per cent, others to two digits of the standard error of the difference beside it."""
+    """A value: shares in per cent, others to two digits of half the interval beside it."""
     if value is None:
         return cells.DASH
     if unit == "share":
         return f"{100 * value:{sign}.1f}"
-    decimals = cells.two_digits(beside.se or value)
+    decimals = cells.two_digits(Z_TWO_SIDED * beside.se if beside.se else value)
     return f"{value:{sign}.{decimals}f}"
 
 
@@ -171,19 +174,30 @@ def _interval(difference: Difference, unit: Unit) -> str:
     return f"[{low}, {high}]"
 
 
+def _with_half_width(difference: Difference, unit: Unit) -> str:
+    """A difference and half of its interval, which is shorter where many metrics share a table."""
+    delta = number(difference.delta, unit, difference, sign="+")
+    if difference.ci is None:
+        return delta if difference.delta is None else f"{delta} ±?"
+    return f"{delta} ±{number((difference.ci[1] - difference.ci[0]) / 2, unit, difference)}"
+
+
 def _table(metrics: Sequence[MetricComparison], *, wide: bool) -> Table:
     table = Table(box=box.HORIZONTALS, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("metric", overflow="fold")
+    is_single = len(metrics) == 1
     values = ("A", "B") if wide else ()
-    for heading in ("steps", *values, "B - A", "95 % interval", "p", ""):
-        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    interval = ("95 % interval",) if is_single else ()
+    for heading in ("metric", "steps", *values, "B - A", *interval, "p", ""):
+        table.add_column(heading, justify="left" if heading in {"metric", ""} else "right", no_wrap=True)
     for one in metrics:
         for place, row in enumerate(one.rows):
-            steps, *numbers = row_cells(one, row)
+            steps, *both, delta, ends, p = row_cells(one, row)
             table.add_row(
                 "" if place else title(one.metric),
                 steps,
-                *(numbers if wide else numbers[2:]),
+                *(both if wide else ()),
+                *((delta, ends) if is_single else (_with_half_width(row.overall, one.unit),)),
+                p,
                 Text(WORDS[row.outcome], style=_COLORS[row.outcome]),
                 end_section=place == len(one.rows) - 1,
             )

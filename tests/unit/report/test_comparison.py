@@ -210,7 +210,8 @@ def test_a_growth_of_a_distance_is_excluded_as_a_share_of_it() -> None:
         outcomes[base] = compare(a, b).outcome
 
     assert outcomes == {20.0: "inconclusive", 30.0: "pass"}
-    assert compare(a, b, delta=1.0).outcome == "inconclusive"
+    assert compare(a, b, delta=1.0).reason == "A growth of fid by 1.0 is not excluded at 1 step."
+    assert compare(a, b).reason == "A growth of fid by 5 per cent of A's value is excluded at 1 step."
 
 
 def test_other_metrics_share_one_family() -> None:
