@@ -44,7 +44,7 @@ class Distances:
     metric: str
     """Full name, with the variant in brackets."""
     protocol: Mapping[str, Any]
-    """Everything that decides the number but the images: extractor, reference, estimator, groups."""
+    """Everything that decides the number but the images: extractor, reference, estimator, how many images are planned."""
     notes: tuple[str, ...]
     """What a reader must know, in sentences: too few images for the width, lossy references."""
     steps: Mapping[int, Distance]
