@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from selfe_eval.records import ImageKey, Suite
+from selfe_eval.records import ImageKey, Prompt, Suite
 from selfe_eval.report.contact_sheet import Mark
 from selfe_eval.report.entry import Entry
 from selfe_eval.report.html.content import ShownImage, ShownRun
@@ -17,6 +19,8 @@ from selfe_eval.runs.spec import RunSpec
 
 IDS = tuple(range(0, 240, 20))
 """Two prompts of each task."""
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 MARKS = (
     Mark(class_name="cat", score=0.25, color=None, box=(1.0, 2.0, 3.0, 4.0), counts=False),
@@ -70,4 +74,22 @@ def _shown(number: int, outcome: ImageOutcome, *, is_last: bool) -> ShownImage:
         correct=outcome.correct,
         reason=outcome.reason,
         marks=MARKS,
+    )
+
+
+def evil(shown: ShownRun) -> ShownRun:
+    """Prompts, model, folder, reasons, protocol and command line all try to be markup."""
+    prompts = [
+        Prompt(prompt_id=prompt.prompt_id, task=prompt.task, text=EVIL, include=prompt.include)
+        for prompt in shown.suite.prompts
+    ]
+    summary = shown.entry.summary
+    assert summary is not None
+    return replace(
+        shown,
+        suite=replace(shown.suite, prompts=prompts),
+        entry=replace(shown.entry, run=EVIL, summary=replace(summary, model=EVIL)),
+        scorer={EVIL: EVIL},
+        images=tuple(replace(image, reason=EVIL) for image in shown.images),
+        record=replace(shown.record, attempts=({"argv": ["selfe-eval", EVIL]},)),
     )

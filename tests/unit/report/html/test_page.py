@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from selfe_eval.records import Prompt, Suite
+from selfe_eval.records import Suite
 from selfe_eval.report.html.content import ShownRun
 from selfe_eval.report.html.drawing import draw
 from selfe_eval.report.html.page import _resource, report_page
+from tests.unit.report.html.shown import EVIL, evil
 
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 VOID = {"meta", "img", "input", "link", "br", "hr"}
 
 
@@ -49,24 +49,6 @@ class Reader(HTMLParser):
 
 def page(*runs: ShownRun, **changes: Any) -> Reader:
     return Reader(report_page(runs, **{"with_pictures": True, **changes}))
-
-
-def evil(shown: ShownRun) -> ShownRun:
-    """Prompts, model, folder, reasons, protocol and command line all try to be markup."""
-    prompts = [
-        Prompt(prompt_id=prompt.prompt_id, task=prompt.task, text=EVIL, include=prompt.include)
-        for prompt in shown.suite.prompts
-    ]
-    summary = shown.entry.summary
-    assert summary is not None
-    return replace(
-        shown,
-        suite=replace(shown.suite, prompts=prompts),
-        entry=replace(shown.entry, run=EVIL, summary=replace(summary, model=EVIL)),
-        scorer={EVIL: EVIL},
-        images=tuple(replace(image, reason=EVIL) for image in shown.images),
-        record=replace(shown.record, attempts=({"argv": ["selfe-eval", EVIL]},)),
-    )
 
 
 def test_equal_runs_have_equal_pages(shown: ShownRun, other: ShownRun) -> None:
