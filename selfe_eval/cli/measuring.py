@@ -60,6 +60,7 @@ def measure_job(request: Request, *, at_hand: bool = False) -> tuple[Measurement
         UntrustworthyError: images or scores are missing or damaged.
     """
     from selfe_eval.pipeline.instruments import instruments_at_hand, named_instruments
+    from selfe_eval.pipeline.jobs import FoundImagesJob
     from selfe_eval.pipeline.measure import measure
     from selfe_eval.pipeline.opening import planned_run, run_folder, see_writable
     from selfe_eval.pipeline.own_prompts import write_prompts
@@ -73,7 +74,8 @@ def measure_job(request: Request, *, at_hand: bool = False) -> tuple[Measurement
     record = replace(record, measures=replace(record.measures, metrics=instruments.metrics))
     with planned_run(folder, record) as run:
         write_prompts(run, job.suite)
-        made = measure(run, instruments, stage_progress())
+        found = job.found if isinstance(job, FoundImagesJob) else None
+        made = measure(run, instruments, stage_progress(), found=found)
     for notice in made.notices:
         talk(notice)
     return made, instruments

@@ -42,7 +42,13 @@ def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
     return summarise(score(run, suite, scorer, progress), suite)[1]
 
 
-def make_images(run: Run, suite: Suite, progress: Progress, first_look: FirstLook | None = None) -> Run:
+def make_images(
+    run: Run,
+    suite: Suite,
+    progress: Progress,
+    first_look: FirstLook | None = None,
+    found: FoundImages | None = None,
+) -> Run:
     """The first stage: draw the images that are missing, or record those that somebody else made.
 
     Args:
@@ -50,6 +56,7 @@ def make_images(run: Run, suite: Suite, progress: Progress, first_look: FirstLoo
         suite: The run's suite.
         progress: Told about every batch.
         first_look: Whoever will judge the images; shown the first one that is drawn.
+        found: The images that somebody else made, where the caller has just looked for them.
 
     Raises:
         UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
@@ -57,7 +64,7 @@ def make_images(run: Run, suite: Suite, progress: Progress, first_look: FirstLoo
     """
     if run.spec.is_drawn:
         return generate(run, suite, lambda: load_run_generator(run), progress, first_look)
-    found = found_again(run, suite)
+    found = found or found_again(run, suite)
     if run.ranks.is_first:
         record_images(run, found)
     run.ranks.meet()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from selfe_eval.pipeline.caption_scores import FeatureBlock, write_clip_scores, write_spread
 from selfe_eval.pipeline.distances import measure_distances
 from selfe_eval.pipeline.extract import FeatureViewer, features_at
+from selfe_eval.pipeline.found_images import FoundImages
 from selfe_eval.pipeline.geneval import make_images, suite_of
 from selfe_eval.pipeline.instruments import CLIP_SCORE, Instruments
 from selfe_eval.pipeline.look import Viewer, look
@@ -37,13 +38,16 @@ class Measurements:
     """Sentences for the person at the terminal; nothing that changes a number."""
 
 
-def measure(run: Run, instruments: Instruments, progress: Progress) -> Measurements:
+def measure(
+    run: Run, instruments: Instruments, progress: Progress, *, found: FoundImages | None = None
+) -> Measurements:
     """Take a run through every stage that is left, with these instruments.
 
     Args:
         run: The run; the caller holds its lock.
         instruments: What looks at the images.
         progress: Told about every batch.
+        found: The images that somebody else made, where the caller has just looked for them.
 
     Raises:
         UntrustworthyError: images are missing or damaged.
@@ -52,7 +56,7 @@ def measure(run: Run, instruments: Instruments, progress: Progress) -> Measureme
     scorer = instruments.scorer
     weights = {name: None if path is None else str(path) for name, path in instruments.weights.items()}
     run = run.update(measures=run.record.measures.measured_with(weights))
-    run = make_images(run, suite, progress, None if scorer is None else scorer.score)
+    run = make_images(run, suite, progress, None if scorer is None else scorer.score, found)
     before = run.record.status
     run, notices = score_again(run, instruments, progress)
     summary = None
