@@ -33,7 +33,8 @@ def load_pipeline(folder: PipelineFolder, settings: PeerSettings, device: str) -
     """Load a pipeline onto a device, without a safety checker or a watermark.
 
     Raises:
-        UsageError: it is no text-to-image pipeline of diffusers, or its files do not fit together.
+        UsageError: it is no text-to-image pipeline of diffusers, its files do not fit together, or the device's memory
+            does not hold it.
     """
     kind = _pipeline_class(folder)
     options = {name: value for name, value in _PLAIN.items() if name in inspect.signature(kind).parameters}
@@ -57,7 +58,13 @@ def load_pipeline(folder: PipelineFolder, settings: PeerSettings, device: str) -
     if settings.scheduler:
         pipeline.scheduler = _scheduler(pipeline.scheduler, settings.scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    try:
+        return pipeline.to(device)
+    except torch.OutOfMemoryError as error:
+        raise UsageError(
+            f"The memory of {device} does not hold {folder.root} in {settings.dtype}. Free it of other programs, or use "
+            "another device."
+        ) from error
 
 
 _PLAIN: dict[str, Any] = {

@@ -90,7 +90,7 @@ class DiffusersGenerator:
         """Draw one image for each prompt and its seed: (B, H, W, 3) uint8, RGB.
 
         Raises:
-            UsageError: the pipeline cannot draw with so many steps or at this size.
+            UsageError: the pipeline cannot draw with so many steps, at this size, or so many images at once.
             UntrustworthyError: pixels are not finite, the noise is not the image's own, or another number of network
                 evaluations ran than before.
         """
@@ -99,6 +99,11 @@ class DiffusersGenerator:
             raise UntrustworthyError(
                 f"{self.name} drew pixels that are no numbers at {num_steps} steps: {self._settings.dtype} does not hold its "
                 "activations. Use bfloat16 or float32. Nothing of this batch was kept."
+            )
+        if pixels.dtype.kind != "f" or pixels.min() < 0 or pixels.max() > 1:
+            raise UntrustworthyError(
+                f"{self.name} gives pixels of {pixels.dtype} from {pixels.min()} to {pixels.max()} where diffusers promises "
+                "fractions from 0 to 1: nobody knows what is black and what is white. Wrap it as --model module:attribute."
             )
         self._refuse_another_size(pixels.shape[1:3])
         return np.rint(pixels * 255).astype(np.uint8)
@@ -151,6 +156,11 @@ class DiffusersGenerator:
                 raise UsageError(
                     f"{self.name} cannot draw with --steps {num_steps} at these settings: {error} Ask for other "
                     "--steps, or change its settings."
+                ) from error
+            except torch.OutOfMemoryError as error:
+                raise UsageError(
+                    f"The memory of {self._pipeline.device} does not hold {self.name} in {self._settings.dtype} and a batch of "
+                    f"{len(prompts)} images. Say a smaller --batch-size, which begins another run, or free it of other programs."
                 ) from error
         self._remember(num_steps, count.evaluations, len(prompts))
         return np.asarray(images.float().cpu() if isinstance(images, torch.Tensor) else images)

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.image_processor import VaeImageProcessor
 from safetensors.torch import load_file, save_file
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.generate.denoiser_calls import counted
+from selfe_eval.generate.diffusers_files import pipeline_folder
+from selfe_eval.generate.diffusers_loading import load_pipeline
 from selfe_eval.generate.diffusers_pipeline import (
     DiffusersGenerator,
     load_diffusers_generator,
@@ -306,6 +309,50 @@ def test_pixels_that_are_no_numbers_are_refused(tiny_pipeline: Callable[[str], P
 
     with pytest.raises(UntrustworthyError, match="drew pixels that are no numbers at 2 steps: float32"):
         generator.generate(PROMPTS, SEEDS, 2)
+
+
+def made(folder: Path, family: str, change: Callable[[Any], object]) -> DiffusersGenerator:
+    """A generator of a loaded pipeline that has been changed."""
+    settings = settings_of(family)
+    pipeline = load_pipeline(pipeline_folder(str(folder), settings), settings, "cpu")
+    change(pipeline)
+    return DiffusersGenerator("mine", pipeline, settings, SamplerOverrides())
+
+
+def test_pixels_beyond_black_and_white_are_refused(tiny_pipeline: Callable[[str], Path]) -> None:
+    """A pipeline that leaves its pixels in [-1, 1] would give bytes that wrap around: it is an error instead."""
+
+    def leave(pipeline: Any) -> None:
+        pipeline.image_processor = VaeImageProcessor(do_normalize=False)
+
+    generator = made(tiny_pipeline("flux-schnell"), "flux-schnell", leave)
+
+    with pytest.raises(
+        UntrustworthyError, match=r"mine gives pixels of float32 from -.* fractions from 0 to 1"
+    ):
+        generator.generate(PROMPTS, SEEDS, 1)
+
+
+def test_a_batch_that_the_memory_does_not_hold_is_an_error_of_ours(
+    tiny_pipeline: Callable[[str], Path],
+) -> None:
+    """The batch size decides the last bits, so it is not changed in silence: the caller is told to say a smaller one."""
+
+    def bear_four(_network: object, arguments: tuple[torch.Tensor, ...]) -> None:
+        if len(arguments[0]) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    generator = made(
+        tiny_pipeline("stable-diffusion"),
+        "stable-diffusion",
+        lambda pipeline: pipeline.unet.register_forward_pre_hook(bear_four),
+    )
+
+    assert len(generator.generate(PROMPTS[:2], SEEDS[:2], 1)) == 2
+    with pytest.raises(
+        UsageError, match=r"does not hold mine in float32 and a batch of 3 images\. Say a smaller --b"
+    ):
+        generator.generate(PROMPTS, SEEDS, 1)
 
 
 def test_another_size_than_asked_for_is_refused(tiny_pipeline: Callable[[str], Path]) -> None:
