@@ -142,11 +142,15 @@ def test_two_step_counts_follow_the_closed_form() -> None:
 
 
 def test_the_floor_keeps_the_certain_from_being_certain() -> None:
-    """With no variance at all a fall below 1.645 half images is not called violated, and a larger one always is."""
-    curve, nothing = np.array([0.8, 0.799]), np.zeros((2, 2))
+    """Without any variance a fall of 1.5 half images is not called violated, and one of 1.8 is: q is 1.645."""
+    nothing, half_an_image = np.zeros((2, 2)), 0.001
+    small, large = (
+        drawn_chances(np.array([0.8, 0.8 - fall]), nothing, [0.0025], floor=half_an_image)[0.0025]
+        for fall in (0.0015, 0.0018)
+    )
 
-    assert drawn_chances(curve, nothing, [0.02], floor=0.001)[0.02]["violated"] == 1.0
-    assert drawn_chances(curve, nothing, [0.0005], floor=0.001)[0.0005]["monotone"] == 0.0
+    assert small["inconclusive"] == 1.0
+    assert large["violated"] == 1.0
 
 
 def test_the_same_question_has_the_same_answer() -> None:
