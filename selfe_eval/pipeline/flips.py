@@ -36,6 +36,11 @@ class FlippedImage:
     runs: tuple[Run, Run]
     """Where they lie."""
 
+    def heading(self, side: int) -> str:
+        """Which run a picture is of, 0 for A's and 1 for B's, and whether it is right."""
+        word = "right" if self.sides[side].score.correct else "WRONG"
+        return f"{'AB'[side]}, {word}: {self.runs[side].spec.model}"[:_HEADING_COLUMNS]
+
     def as_json(self) -> dict[str, Any]:
         """Its part of the document of ``compare --json``; paths may be opened from the working directory."""
         (one, two), (first, second) = self.sides, self.runs
@@ -111,10 +116,9 @@ def _image(run: Run, found: dict[ImageKey, ScoredImage], key: ImageKey) -> Score
 
 def _picture(image: FlippedImage, side: int) -> JudgedPicture:
     run, one = image.runs[side], image.sides[side]
-    is_right = image.flip.is_right_now == bool(side)
     key = image.flip.key
     return replace(
         judged_picture(run, one),
-        heading=f"{'AB'[side]}, {'right' if is_right else 'WRONG'}: {run.spec.model}"[:_HEADING_COLUMNS],
+        heading=image.heading(side),
         prompt=f"{image.flip.task}, prompt {key.prompt_id}, image {key.image_index}: {one.prompt.text}",
     )

@@ -53,6 +53,12 @@ def test_both_pictures_are_named_with_what_is_wrong_with_one(
         document = image.as_json()
         right, wrong = image.sides[image.flip.is_right_now], image.sides[not image.flip.is_right_now]
         assert (right.score.correct, wrong.score.correct) == (True, False)
+        headings = [image.heading(side) for side in (0, 1)]
+        assert headings == (
+            ["A, WRONG: model-0", "B, right: model-1"]
+            if image.flip.is_right_now
+            else ["A, right: model-0", "B, WRONG: model-1"]
+        )
         assert document["reason"] == wrong.score.reason == "expected less red"
         assert document["prompt"] == SUITE.prompts[image.flip.key.prompt_id].text
         assert document["direction"] == ("to_right" if image.flip.is_right_now else "to_wrong")

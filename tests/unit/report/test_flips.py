@@ -84,10 +84,12 @@ def test_only_what_both_have_can_flip() -> None:
     a = evidence({key: value for key, value in RIGHT.items() if key != (0, 0)}, RIGHT)
     b = evidence(dict.fromkeys(RIGHT, 0.0))
     fewer = replace(b, tasks={0: "single_object", 1: "single_object"})
+    single = replace(b, images_per_prompt=1)
     (found,) = flips_of(a, b, compare(a, b))
     (part,) = flips_of(a, fewer, compare(a, fewer))
 
     assert (found.num_pairs, found.overall.to_wrong) == (7, 7)
+    assert [one.num_pairs for one in flips_of(a, single, compare(a, single))] == [3]
     assert (part.num_pairs, list(part.tasks)) == (3, ["single_object"])
 
 
