@@ -100,7 +100,9 @@ def hardware_of(record: RunRecord) -> str:
     threads = record.generator.get("threads")
     if not device:
         return ""
-    return f"{device} ({threads} threads)" if device == "cpu" and threads else str(device)
+    if device != "cpu" or not threads:
+        return str(device)
+    return f"cpu ({threads} thread{'' if threads == 1 else 's'})"
 
 
 def prompts_of(suite: str) -> str:

@@ -142,6 +142,8 @@ def test_the_hardware_is_told_with_the_seconds(rank: Callable[..., list[Entry]],
     unlike = leaderboard_markdown([replace(one, hardware=cpu), replace(other, hardware=gpu)], ())
 
     assert hardware_of(record) == ""
+    assert hardware_of(replace(record, generator={"device": "cpu", "threads": 1})) == "cpu (1 thread)"
+    assert hardware_of(replace(record, generator={"device": "mps", "threads": 8})) == "mps"
     assert "median, on cpu (2 threads)." in alike
     assert "median; a on cpu (2 threads); b on NVIDIA H200. Other hardware, other seconds." in unlike
     assert "Seconds an image" not in leaderboard_markdown([one, other], ())
