@@ -1,7 +1,7 @@
 """Is a run worse than the baseline? Three answers for each metric and step count, and a fourth for "cannot be said".
 
 A gain is the paired difference, run minus baseline, where better is positive: L and U are its lower and upper one-sided
-95 % bounds.
+95 % bounds (`selfe_eval/stats/one_sided.py`).
 
     fail           U < -tolerance: a loss is shown
     pass           L > -delta: a loss of delta is excluded
@@ -19,10 +19,8 @@ inconclusive.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Literal
 
 from selfe_eval.errors import unknown_name
@@ -40,9 +38,8 @@ from selfe_eval.report.evidence import RunEvidence
 from selfe_eval.report.gate_policy import Margins, Policy, is_named
 from selfe_eval.report.sentences import amount
 from selfe_eval.stats.drawdown import ALPHA, MIN_CLUSTERS
+from selfe_eval.stats.one_sided import half_width, one_sided_p
 from selfe_eval.stats.paired import Difference, holm
-
-_Z = NormalDist().inv_cdf(1 - ALPHA)
 
 RowOutcome = Literal["pass", "fail", "inconclusive"]
 
@@ -67,18 +64,18 @@ class GateRow:
     """Of baseline and run; None for a task, of which the difference alone is known."""
     difference: Difference
     """Run minus baseline."""
-    gain: float | None
-    """The same where better is positive; None where the standard error is unknown."""
-    gain_lower: float | None
-    """L."""
-    gain_upper: float | None
-    """U."""
     delta: float
     """The loss that "pass" excludes."""
     tolerance: float
     """The loss beyond which it fails."""
-    p: float | None
-    """One-sided, of no loss beyond the tolerance; None where it is unknown or there are too few prompts."""
+    gain: float | None = None
+    """The difference where better is positive; None, as what follows, where there are too few prompts."""
+    gain_lower: float | None = None
+    """L."""
+    gain_upper: float | None = None
+    """U."""
+    p: float | None = None
+    """One-sided, of no loss beyond the tolerance."""
     p_adjusted: float | None = None
     """Holm's, over its family."""
     outcome: RowOutcome = "inconclusive"
@@ -211,22 +208,35 @@ def _rows(
             continue
         delta, tolerance = _in_units(margins, metric, row.values[0])
         for task, difference in ((None, row.overall), *row.tasks.items()):
-            known = _Known(difference, 1.0 if compared.higher_is_better else -1.0)
-            yield GateRow(
-                metric=metric,
-                task=task,
-                steps=row.steps,
-                is_primary=is_primary and task is None,
-                unit=compared.unit,
-                values=row.values if task is None else (None, None),
-                difference=difference,
-                gain=known.gain_at(0.0),
-                gain_lower=known.gain_at(-_Z),
-                gain_upper=known.gain_at(_Z),
-                delta=delta,
-                tolerance=tolerance,
-                p=known.p(tolerance),
+            yield _with_bounds(
+                GateRow(
+                    metric=metric,
+                    task=task,
+                    steps=row.steps,
+                    is_primary=is_primary and task is None,
+                    unit=compared.unit,
+                    values=row.values if task is None else (None, None),
+                    difference=difference,
+                    delta=delta,
+                    tolerance=tolerance,
+                ),
+                1.0 if compared.higher_is_better else -1.0,
             )
+
+
+def _with_bounds(row: GateRow, sign: float) -> GateRow:
+    """What is known of the gain; nothing where there are too few prompts."""
+    found = row.difference
+    if found.delta is None or found.se is None or found.n_clusters < MIN_CLUSTERS:
+        return row
+    gain, half = sign * found.delta, half_width(found.se, found.n_clusters)
+    return replace(
+        row,
+        gain=gain,
+        gain_lower=gain - half,
+        gain_upper=gain + half,
+        p=one_sided_p(gain + row.tolerance, found.se, found.n_clusters),
+    )
 
 
 def _in_units(margins: Margins, metric: str, value: float | None) -> tuple[float, float]:
@@ -234,30 +244,6 @@ def _in_units(margins: Margins, metric: str, value: float | None) -> tuple[float
     scale = max(value or 0.0, 0.0) if METRICS[kind_of(metric)].unit == "distance" else 1.0
     delta = bearable_loss(metric, value) if margins.delta is None else margins.delta * scale
     return delta, margins.tolerance * scale
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A difference in the direction in which better is positive."""
-
-    difference: Difference
-    sign: float
-
-    def gain_at(self, z: float) -> float | None:
-        """The gain and so many standard errors more; None where either is unknown."""
-        if self.difference.delta is None or self.difference.se is None:
-            return None
-        return self.sign * self.difference.delta + z * self.difference.se
-
-    def p(self, tolerance: float) -> float | None:
-        """How probable so low a gain is where the loss is just the tolerance."""
-        gain = self.gain_at(0.0)
-        if gain is None or self.difference.n_clusters < MIN_CLUSTERS:
-            return None
-        beyond = gain + tolerance
-        if not self.difference.se:
-            return 1.0 if beyond >= 0 else 0.0
-        return math.erfc(-beyond / self.difference.se / math.sqrt(2)) / 2
 
 
 def _judged(family: Sequence[GateRow]) -> tuple[GateRow, ...]:

@@ -4,6 +4,7 @@
     estimate.py   one mean with its standard error and interval
     drawdown.py   does quality rise with the step count: monotone, violated or inconclusive
     paired.py     is run B better than run A, and Holm's adjustment over several such questions
+    one_sided.py  is a loss shown, is one excluded: the gate's bounds and p-values
     power.py      what a design of so many prompts and images can detect, before compute is spent
     latent_scores.py  how image scores scatter: the model that power rests on
     components.py     where the variance of a real run lies, for that model
