@@ -39,10 +39,18 @@ class Sheet:
     ] = None
     """Where to."""
     steps: Annotated[
-        int | None, typer.Option(help="Of which step count; by default the largest.", show_default=False)
+        int | None,
+        typer.Option(
+            help="Of which step count; by default the largest.",
+            show_default=False,
+            envvar="SELFE_EVAL_FLIPS_STEPS",  # SELFE_EVAL_STEPS is a list, of the verbs that measure
+        ),
     ] = None
     """At which step count."""
-    task: Annotated[str | None, typer.Option(help="Of one task; by default all, spread evenly.")] = None
+    task: Annotated[
+        str | None,
+        typer.Option(help="Of one task; by default all, spread evenly.", envvar="SELFE_EVAL_FLIPS_TASK"),
+    ] = None
     """One of the six."""
     num: Annotated[int, typer.Option(min=1, max=200, help="At most so many pairs of pictures.")] = 24
     """How many."""

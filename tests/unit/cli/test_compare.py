@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from selfe_eval.cli.app import load_verb
 from selfe_eval.cli.compare import compare
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.opening import planned_run
@@ -162,6 +163,18 @@ def test_what_cannot_be_shown_is_a_usage_error(
 
     assert isinstance(result.exception, UsageError)
     assert said in str(result.exception)
+
+
+def test_the_step_counts_of_the_environment_are_not_those_of_a_sheet(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SELFE_EVAL_STEPS and SELFE_EVAL_TASK speak to other verbs; a comparison without a sheet does not read them."""
+    run = str(finished_run("a", {2: 0.2}))
+    monkeypatch.setenv("SELFE_EVAL_STEPS", "1,2,4")
+    monkeypatch.setenv("SELFE_EVAL_TASK", "colors")
+    load_verb("compare").main([run, run], standalone_mode=False)
+
+    assert "GenEval" in capsys.readouterr().out
 
 
 def test_markdown_is_for_job_summaries(finished_run: FinishedRun) -> None:
