@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfe_eval.metrics import METRICS
@@ -73,6 +73,7 @@ def rows(comparison: Comparison) -> list[tuple[str, int, float, float, str]]:
     ]
 
 
+@settings(max_examples=40)
 @given(a=runs(), b=runs())
 def test_swapping_the_runs_swaps_better_and_worse(a: RunEvidence, b: RunEvidence) -> None:
     """A against B is B against A with the signs turned: whoever is better in one is worse in the other."""
@@ -85,6 +86,7 @@ def test_swapping_the_runs_swaps_better_and_worse(a: RunEvidence, b: RunEvidence
             assert other[4] == turned.get(one[4], one[4])
 
 
+@settings(max_examples=40)
 @given(run=runs())
 def test_no_run_differs_from_itself(run: RunEvidence) -> None:
     """All differences are zero with p = 1, nothing flips, and nothing fails."""
@@ -97,6 +99,7 @@ def test_no_run_differs_from_itself(run: RunEvidence) -> None:
     assert all(found.flips == () for found in flips_of(run, run, comparison))
 
 
+@settings(max_examples=40)
 @given(a=runs(), b=runs())
 def test_directions_hold(a: RunEvidence, b: RunEvidence) -> None:
     """Better means more of a score and less of a distance; p-values lie between the raw ones and Bonferroni's."""
@@ -115,6 +118,7 @@ def test_directions_hold(a: RunEvidence, b: RunEvidence) -> None:
                     assert (delta > 0) == (one.metric != "fid")
 
 
+@settings(max_examples=40)
 @given(a=runs(), b=runs())
 def test_a_metric_beside_it_does_not_move_the_primary_one(a: RunEvidence, b: RunEvidence) -> None:
     """GenEval's rows and the outcome are the same alone and among others."""
@@ -125,6 +129,7 @@ def test_a_metric_beside_it_does_not_move_the_primary_one(a: RunEvidence, b: Run
     assert (both.outcome, both.reason) == (one.outcome, one.reason)
 
 
+@settings(max_examples=40)
 @given(a=runs(), b=runs())
 def test_flips_are_the_difference(a: RunEvidence, b: RunEvidence) -> None:
     """In each task the difference is what was won less what was lost, over its images."""
