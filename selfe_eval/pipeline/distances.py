@@ -102,9 +102,8 @@ def _measured_with(
     reference: Reference,
     progress: Progress,
 ) -> tuple[str, ...]:
-    """The metrics of one extractor: the features of the reference are found once for all step counts."""
+    """The metrics of one extractor: the reference is looked at once for all step counts, and only where one lacks a number."""
     groups = _groups(run, suite)
-    side, notices = _side(reference, extractor, progress)
     images = [_images(run, extractor, steps) for steps in run.spec.steps]
     for one in wanted:
         _refuse_too_few(one, images, reference)
@@ -112,12 +111,16 @@ def _measured_with(
     lacking = {
         here.steps: [one for one in wanted if here.steps not in documents[one.name].steps] for here in images
     }
+    side: Side | None = None
+    notices: tuple[str, ...] = ()
+    if any(lacking.values()):
+        side, notices = _side(reference, extractor, progress)
     total = sum(len(here.records) for here in images)
     done = sum(len(here.records) for here in images if not lacking[here.steps])
     with progress.stage(f"compare ({extractor.name})", total=total, done=done) as advance:
         for here in images:
             missing = lacking[here.steps]
-            if not missing:
+            if not missing or side is None:
                 continue
             group = np.array([groups[prompt_id] for prompt_id in here.prompt_ids])
             names = [one.metric.name for one in missing]

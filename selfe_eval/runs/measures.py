@@ -39,7 +39,8 @@ class MeasureOptions:
     def joined(self, later: MeasureOptions) -> MeasureOptions:
         """These metrics and later ones; an option follows the later metrics where one of them reads it.
 
-        A run has one protocol of CLIP-score: by another one, the later CLIP-score takes the place of the former.
+        A run has one protocol of CLIP-score and one reference: with another one, the later metrics that read it take the
+        place of the former.
 
         >>> clip = MeasureOptions(metrics=("clip-score",), clip_protocol="hessel")
         >>> both = clip.joined(MeasureOptions(metrics=("geneval",)))
@@ -47,10 +48,15 @@ class MeasureOptions:
         (('geneval', 'clip-score'), 'hessel')
         """
         order = list(METRICS)
-        is_replaced = "captions" in later._needs and later.clip_protocol != self.clip_protocol
-        kept = {
-            typed for typed in self.metrics if not (is_replaced and METRICS[_bare(typed)].need == "captions")
+        replaced = {
+            need
+            for need, former, now in (
+                ("captions", self.clip_protocol, later.clip_protocol),
+                ("reference", self.reference, later.reference),
+            )
+            if need in later._needs and former != now
         }
+        kept = {typed for typed in self.metrics if METRICS[_bare(typed)].need not in replaced}
         return MeasureOptions(
             metrics=tuple(
                 sorted(kept.union(later.metrics), key=lambda typed: (order.index(_bare(typed)), typed))

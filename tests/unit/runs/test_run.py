@@ -107,8 +107,13 @@ def test_options_of_a_metric_follow_the_last_command_that_asks_for_it() -> None:
     assert first.joined(MeasureOptions(metrics=("clip-score",), clip_protocol="hessel")) == MeasureOptions(
         metrics=("clip-score", "kid"), reference="/reference", clip_protocol="hessel", weights=first.weights
     )
-    assert first.joined(MeasureOptions(metrics=("fid",), reference="/new")).reference == "/new"
+    replaced = first.joined(MeasureOptions(metrics=("fid",), reference="/new"))
+    assert (replaced.metrics, replaced.reference) == (("fid",), "/new"), (
+        "no metric is left of the former reference"
+    )
     assert first.joined(MeasureOptions(metrics=("fid",))).reference is None
+    beside = first.joined(MeasureOptions(metrics=("fid",), reference="/reference"))
+    assert (beside.metrics, beside.reference) == (("fid", "kid"), "/reference")
     newer = first.joined(MeasureOptions(metrics=("fid",), weights={"inception": "/new"}))
     assert newer.weights == {"inception": "/new", "dinov2": "/d"}
 
