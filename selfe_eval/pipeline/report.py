@@ -25,11 +25,11 @@ from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.scored_images import ScoredImage, scored_images
 from selfe_eval.records import ImageKey
-from selfe_eval.report.entry import Entry
+from selfe_eval.report.entry import Entry, read_entry
 from selfe_eval.report.html.content import ShownImage, ShownRun, Thumbnail
 from selfe_eval.report.html.page import report_page
 from selfe_eval.report.html.thumbnails import Reduction, fitting, thumbnail
-from selfe_eval.report.measures_file import read_measures
+from selfe_eval.report.ranks import ranked
 from selfe_eval.report.scored_run import read_scored_run
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
@@ -80,7 +80,8 @@ def make_page(folders: Sequence[Path], *, max_mb: float, with_pictures: bool, pr
         UsageError: a folder holds no run, or the pictures do not fit however small they are.
         UntrustworthyError: a run has no numbers yet, or its files cannot be believed.
     """
-    found = [_read(folder) for folder in folders]
+    entries = ranked([_entry(folder) for folder in folders])
+    found = [_read(folder, entry) for folder, entry in zip(folders, entries, strict=True)]
     bare = report_page([one.shown for one in found], with_pictures=False)
     num_images = sum(len(one.shown.images) for one in found)
     if not with_pictures:
@@ -97,9 +98,8 @@ def make_page(folders: Sequence[Path], *, max_mb: float, with_pictures: bool, pr
         reduction = _next_reduction(found, num_images, budget, max_mb, after=reduction)
 
 
-def _read(folder: Path) -> _Found:
+def _read(folder: Path, entry: Entry) -> _Found:
     run = open_run(folder)
-    entry = _entry(folder)
     suite = suite_of(run)
     scored = {one.image.key: one for one in scored_images(run, suite)} if entry.summary else {}
     shown = ShownRun(
@@ -114,12 +114,12 @@ def _read(folder: Path) -> _Found:
 
 
 def _entry(folder: Path) -> Entry:
-    """A run's numbers, partial or not; GenEval's may be missing where there are others."""
-    measures = read_measures(folder, allow_partial=True)
-    if measures and not (folder / layout.SUMMARY_FILE).exists():
-        return Entry(run=str(folder), measures=measures)
-    scored = read_scored_run(folder, allow_partial=True)
-    return Entry(run=str(folder), summary=scored.summary, measures=measures)
+    """A run's numbers, partial or not, after seeing that GenEval's rest on the verdicts that are there."""
+    open_run(folder)
+    entry = read_entry(folder, allow_partial=True)
+    if entry.summary:
+        read_scored_run(folder, allow_partial=True)
+    return entry
 
 
 def _scorer(folder: Path) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfe_eval.records import ImageKey, Suite
 from selfe_eval.report.contact_sheet import Mark
-from selfe_eval.report.entry import Entry
+from selfe_eval.report.entry import Entry, measured_alike
 from selfe_eval.report.summary import Summary
 from selfe_eval.runs.run import RunRecord
 
@@ -70,15 +70,16 @@ class ScoredAlike:
 
     number: int
     """Which of the runs of the page, from 0."""
+    entry: Entry
+    """Its numbers, with its ranks."""
     summary: Summary
-    """Its numbers."""
+    """Those of GenEval."""
 
 
 def scored_alike(runs: Sequence[ShownRun]) -> list[list[ScoredAlike]]:
-    """The runs that may share a table or a plot: by metric, suite, scorer and completeness, in order of appearance."""
-    groups: dict[tuple[str | bool, ...], list[ScoredAlike]] = {}
-    for number, run in enumerate(runs):
-        if (found := run.entry.summary) is not None:
-            key = (found.metric, found.suite, found.suite_sha256, found.scorer_sha256, found.partial)
-            groups.setdefault(key, []).append(ScoredAlike(number=number, summary=found))
-    return list(groups.values())
+    """The runs that may share a table or a plot, as on a leaderboard."""
+    numbers = {id(run.entry): number for number, run in enumerate(runs)}
+    return [
+        [ScoredAlike(number=numbers[id(entry)], entry=entry, summary=summary) for entry, summary in group]
+        for group in measured_alike([run.entry for run in runs])
+    ]

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
+from selfe_eval.report.entry import Entry
 from selfe_eval.report.html.content import ScoredAlike, ShownRun, scored_alike
 from selfe_eval.report.leaderboard import (
     PARTIAL_NOTE,
     caption,
+    group_notes,
     held_out_sentence,
+    is_ranked,
+    rank_cell,
     score_heading,
+    steps_cell,
     unscored_sentence,
 )
 from selfe_eval.report.measures_board import Board, board_notes, boards
 from selfe_eval.report.measures_text import sweep_text
 from selfe_eval.report.sentences import Claim, claim_sentence, claim_word, measure_claim, summary_claim
+from selfe_eval.report.summary import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,7 @@ class TextTable:
     """Cells."""
     is_partial: bool = False
     """Whether it has to be stamped."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     """What the numbers are."""
 
 
@@ -79,21 +85,8 @@ def measure_tables(runs: Sequence[ShownRun]) -> list[TextTable]:
     found = [run.entry.measures for run in runs if run.entry.measures]
     if len(found) != 1:
         made = boards(found)
-        notes = tuple(board_notes(made))
         tables = [_board_table(board) for board in made]
-        return [
-            *tables[:-1],
-            *(
-                TextTable(
-                    caption=last.caption,
-                    headings=last.headings,
-                    rows=last.rows,
-                    is_partial=last.is_partial,
-                    notes=notes,
-                )
-                for last in tables[-1:]
-            ),
-        ]
+        return [*tables[:-1], *(replace(last, notes=tuple(board_notes(made))) for last in tables[-1:])]
     sweep = sweep_text(None, found[0], {})
     columns = (*sweep.lead, *sweep.quality, *sweep.diversity)
     return [
@@ -130,29 +123,43 @@ def _verdict(about: str, claim: Claim, notes: tuple[str, ...] = ()) -> Verdict:
 
 def _score_table(group: Sequence[ScoredAlike]) -> TextTable:
     first = group[0].summary
-    rows = [
-        (
-            f"{one.summary.model}{' PARTIAL' if one.summary.partial else ''}",
-            str(row.steps),
-            cells.DASH if row.nfe is None else str(row.nfe),
-            cells.value_and_half_width(row.overall),
-            *(
-                cells.value_and_half_width(row.tasks[task]) if task in row.tasks else cells.DASH
-                for task in TASKS
-            ),
-            cells.seconds(row.seconds_per_image),
-            cells.images(row.overall),
-        )
-        for one in group
-        for row in one.summary.rows
-    ]
+    scored = [(one.entry, one.summary) for one in group]
+    ranked = is_ranked(scored)
     tasks = tuple(cells.SHORT_TASKS[task] for task in TASKS)
     return TextTable(
         caption=f"{score_heading(first)} on {first.suite}",
-        headings=("model", "steps", "NFE", score_heading(first), *tasks, "s/img", "n"),
-        rows=tuple(rows),
+        headings=(
+            "model",
+            "steps",
+            "NFE",
+            *(["rank"] if ranked else []),
+            score_heading(first),
+            *tasks,
+            "s/img",
+            "n",
+        ),
+        rows=tuple(
+            _score_row(entry, row, ranked=ranked) for entry, summary in scored for row in summary.rows
+        ),
         is_partial=first.partial,
-        notes=(*([PARTIAL_NOTE] if first.partial else []), caption(first)),
+        notes=(*([PARTIAL_NOTE] if first.partial else []), caption(first), *group_notes(scored)),
+    )
+
+
+def _score_row(entry: Entry, row: Row, *, ranked: bool) -> tuple[str, ...]:
+    stamp = " PARTIAL" if entry.summary and entry.summary.partial else ""
+    tasks = (
+        cells.value_and_half_width(row.tasks[task]) if task in row.tasks else cells.DASH for task in TASKS
+    )
+    return (
+        f"{entry.model}{stamp}",
+        steps_cell(entry, row),
+        cells.DASH if row.nfe is None else str(row.nfe),
+        *([rank_cell(entry, row)] if ranked else []),
+        cells.value_and_half_width(row.overall),
+        *tasks,
+        cells.seconds(row.seconds_per_image),
+        cells.images(row.overall),
     )
 
 

@@ -32,6 +32,17 @@ def test_scores_have_a_row_for_each_step_count(shown: ShownRun, other: ShownRun)
     assert {len(row) for row in table.rows} == {len(table.headings)}
 
 
+def test_ranks_and_hardware_are_shown(shown: ShownRun, other: ShownRun) -> None:
+    """Letters stand in a column of their own where runs are ranked, and the hardware of the seconds below the table."""
+    ranked = replace(shown, entry=replace(shown.entry, ranks={2: "a", 8: "ab"}, hardware="cpu (2 threads)"))
+    (table,) = score_tables([ranked, other])
+    place = table.headings.index("rank")
+
+    assert [row[place] for row in table.rows] == ["a", "ab", "-", "-", "-"]
+    assert any("cpu (2 threads)" in note for note in table.notes)
+    assert "rank" not in score_tables([shown])[0].headings
+
+
 def test_metrics_of_one_run_share_a_table(shown: ShownRun) -> None:
     """A row for each step count, a column for each metric, and how each is computed below."""
     (table,) = measure_tables([shown])
