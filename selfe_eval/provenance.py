@@ -21,6 +21,7 @@ PACKAGES = (
     "selfe-eval",
     "torch",
     "torchvision",
+    "accelerate",
     "diffusers",
     "torch-fidelity",
     "numpy",
