@@ -24,7 +24,11 @@ baseline = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_m
 
 @baseline.callback()
 def _baseline() -> None:
-    """Make a run the baseline that `gate` holds later runs against, or show one."""
+    """Make a run the baseline that `gate` holds later runs against, or show one.
+
+    Example:
+      selfe-eval baseline promote results/runs/new --to results/baselines/main.json --why "trained twice as long"
+    """
 
 
 @baseline.command()
