@@ -33,7 +33,18 @@ LAYERS = (
 )
 """Parts of selfe_eval from the bottom up. A part imports itself and lower layers, never its neighbours."""
 
-TORCH_FREE = ("errors", "records", "metrics", "provenance", "resources", "seeds", "suites", "runs", "stats", "report")
+TORCH_FREE = (
+    "errors",
+    "records",
+    "metrics",
+    "provenance",
+    "resources",
+    "seeds",
+    "suites",
+    "runs",
+    "stats",
+    "report",
+)
 """Parts that never import torch, not even late."""
 
 REACH_SELFE = ("generate", "train")
