@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format
+.PHONY: setup demo test browser check format
 
 setup: $(STAMP)
 
@@ -23,8 +23,13 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# One process a core, each with one thread; the tests of a file stay together, since they share what is slow to make.
 test: check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Needs chromium or Chrome: `apt-get install chromium`.
+browser: setup
+	$(BIN)/python -m pytest -m browser
 
 format: setup
 	$(BIN)/ruff check --fix .
