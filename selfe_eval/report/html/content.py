@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfe_eval.records import ImageKey, Suite
@@ -83,3 +84,22 @@ def scored_alike(runs: Sequence[ShownRun]) -> list[list[ScoredAlike]]:
         [ScoredAlike(number=numbers[id(entry)], entry=entry, summary=summary) for entry, summary in group]
         for group in measured_alike([run.entry for run in runs])
     ]
+
+
+def told_apart(runs: Sequence[ShownRun]) -> list[ShownRun]:
+    """The same runs, those of one model with their number behind its name."""
+    counts = Counter(run.entry.model for run in runs)
+    return [
+        _renamed(run, f"{run.entry.model} ({number})") if counts[run.entry.model] > 1 else run
+        for number, run in enumerate(runs, start=1)
+    ]
+
+
+def _renamed(run: ShownRun, name: str) -> ShownRun:
+    summary, measures = run.entry.summary, run.entry.measures
+    entry = replace(
+        run.entry,
+        summary=replace(summary, model=name) if summary else None,
+        measures=replace(measures, model=name) if measures else None,
+    )
+    return replace(run, entry=entry)

@@ -27,6 +27,12 @@ _SIZE_INCHES = (4.6, 3.0)
 _PLACE = (0.18, 0.18, 0.79, 0.78)
 """Left, bottom, width and height of the axes, as shares of the picture."""
 
+_AXIS_LETTERS = 40
+"""So many letters fit the axis of cost."""
+
+_MARGIN = 1.25
+"""By how much the axis goes on beyond the first and the last cost."""
+
 _NO_DATES = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -83,9 +89,9 @@ def _prepare(axes: Axes, plot: Plot) -> None:
     axes.set_xscale("log", base=2)
     costs = sorted({point.x for curve in plot.curves for point in curve.points})
     ticks = _far_apart(costs)
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.set_xticks(ticks, list(map(_label, ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(costs[0] / 1.25, costs[-1] * 1.25)
+    axes.set_xlim(costs[0] / _MARGIN, costs[-1] * _MARGIN)
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
 
@@ -113,11 +119,17 @@ def _reach(curve: Curve) -> list[list[float]]:
     return [below, above]
 
 
+def _label(cost: float) -> str:
+    """Counts as they are, seconds with two digits."""
+    return f"{cost:.0f}" if cost == int(cost) else f"{cost:.2g}"
+
+
 def _far_apart(costs: list[float]) -> list[float]:
     """Those of the costs whose labels do not touch on a logarithmic axis."""
     ticks: list[float] = []
-    least = (costs[-1] / costs[0]) ** (1 / 8)
+    longest = max(len(_label(cost)) for cost in costs)
+    least = (_MARGIN**2 * costs[-1] / costs[0]) ** ((longest + 1) / _AXIS_LETTERS)
     for cost in costs:
-        if not ticks or cost >= ticks[-1] * max(least, 1.01):
+        if not ticks or cost >= ticks[-1] * least:
             ticks.append(cost)
     return ticks

@@ -76,7 +76,7 @@ class _Builder:
             pictures.append(text)
         return Gallery(
             document={
-                "runs": [_run(run, number) for number, run in enumerate(runs)],
+                "runs": [_run(run) for run in runs],
                 "texts": self.texts.values,
                 "pictures": places,
                 "prompts": prompts,
@@ -127,12 +127,10 @@ class _Builder:
         ]
 
 
-def _run(run: ShownRun, number: int) -> dict[str, Any]:
+def _run(run: ShownRun) -> dict[str, Any]:
     return {
-        "name": f"{run.entry.model} ({number + 1})",
-        "model": run.entry.model,
+        "name": run.entry.model,
         "steps": list(run.record.spec.steps),
-        "isScored": run.entry.summary is not None,
     }
 
 

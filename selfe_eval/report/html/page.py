@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selfe_eval import __version__
 from selfe_eval.records import TASKS
-from selfe_eval.report.html.content import ShownRun
+from selfe_eval.report.html.content import ShownRun, told_apart
 from selfe_eval.report.html.curves import plot_groups
 from selfe_eval.report.html.drawing import NUM_INKS, draw
 from selfe_eval.report.html.embedding import script_json
@@ -33,6 +33,8 @@ def report_page(runs: Sequence[ShownRun], *, with_pictures: bool) -> bytes:
     Returns:
         The file, UTF-8. The same runs give the same bytes.
     """
+    models = ", ".join(dict.fromkeys(run.entry.model for run in runs))
+    runs = told_apart(runs)
     script, style = _resource("report.js"), _resource("report.css")
     shown = gallery(runs, with_pictures=with_pictures)
     groups = [
@@ -43,7 +45,7 @@ def report_page(runs: Sequence[ShownRun], *, with_pictures: bool) -> bytes:
         _environment()
         .get_template("report.html.jinja")
         .render(
-            title=f"{', '.join(dict.fromkeys(run.entry.model for run in runs))} on {runs[0].suite.name}",
+            title=f"{models} on {runs[0].suite.name}",
             version=__version__,
             policy=_policy(script, style),
             style=style,

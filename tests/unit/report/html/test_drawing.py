@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -78,3 +79,18 @@ def test_one_point_and_many_can_be_drawn(number: int) -> None:
 
     assert "1" in texts
     assert "11" not in texts
+
+
+def test_labels_of_the_cost_do_not_touch() -> None:
+    """Seconds close to each other share a label."""
+    seconds = (0.01, 0.0153, 0.0182, 0.0218, 0.0282, 0.0386)
+    points = tuple(Point(x=x, steps=1, value=1.0, interval=None) for x in seconds)
+    plot = Plot(title="t", x_label="seconds", y_label="y", curves=(Curve(run=0, points=points),))
+    places = [
+        float(text.attrib["x"])
+        for text in parsed(draw(plot, prefix="a")).iter("text")
+        if "0.0" in (text.text or "")
+    ]
+
+    assert len(places) > 2
+    assert all(after - before > 30 for before, after in pairwise(places))

@@ -176,3 +176,11 @@ def test_filters_fit_the_runs(shown: ShownRun, other: ShownRun) -> None:
     assert "lost-2-50" not in values
     assert not any(attributes.get("name") == "differs" for _, attributes in one.elements)
     assert any(attributes.get("name") == "differs" for _, attributes in two.elements)
+
+
+def test_runs_of_one_model_are_told_apart(shown: ShownRun) -> None:
+    """Two runs of one model have their number behind its name; the title names the model once."""
+    read = page(shown, shown)
+
+    assert "selfe-tiny (2) PARTIAL" in read.text_of("th")
+    assert read.text_of("h1") == "selfe-tiny on openmoji"
