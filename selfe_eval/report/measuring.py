@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfe_eval.metrics import Measured
 from selfe_eval.records import ImageKey, Prompt, Suite
@@ -167,12 +168,19 @@ def measure_of_sets(measured: Measured, distances: Distances, design: Design) ->
         first = max(float(values[0]), 0.0) if metric.unit == "distance" else 1.0
         verdict = jackknife_verdict(
             values,
-            np.stack([np.array(one.without) for one in found], axis=1),
+            _replicates(found),
             design.steps,
             delta=metric.delta * first,
             higher_is_better=metric.higher_is_better,
         )
     return _measure(measured, distances.protocol, JACKKNIFE_METHOD, rows, verdict, distances.notes)
+
+
+def _replicates(found: Sequence[Distance]) -> NDArray[np.float64]:
+    """(G, K) the numbers without each group; none where some step count has too few images to leave one out."""
+    if not all(one.without for one in found):
+        return np.zeros((0, len(found)))
+    return np.stack([np.array(one.without) for one in found], axis=1)
 
 
 def measure_set(record: RunRecord, suite: Suite, measures: Sequence[Measure]) -> MeasureSet:

@@ -211,6 +211,18 @@ def test_replicates_of_other_groups_are_refused(suite: Suite) -> None:
         measure_of_sets(measured_on("fid", "openmoji"), distances_of(curves, "fid", 480), design)
 
 
+def test_a_step_count_without_replicates_gives_no_verdict(suite: Suite) -> None:
+    """Where too few images are there to leave a group out, nothing is known of errors; the values stay."""
+    design = design_for(suite, steps=(1, 50))
+    curves = curve({1: 2.0}, groups=50) | curve({50: 1.0}, groups=0)
+
+    made = measure_of_sets(measured_on("fid", "openmoji"), distances_of(curves, "fid", 480), design)
+
+    assert [row.overall.value for row in made.rows] == [2.0, 1.0]
+    assert made.verdict is not None
+    assert made.verdict.reason == "too_small"
+
+
 def test_a_run_without_a_number_is_partial(make_measures: MakeMeasures, suite: Suite) -> None:
     """Left out prompts and missing images make the numbers those of something else."""
     whole = make_measures(clip={4: 20.0})
