@@ -25,11 +25,14 @@ from selfe_eval.pipeline.plan import planned_keys
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.scored_images import ScoredImage, scored_images
 from selfe_eval.records import ImageKey
+from selfe_eval.report.comparison import compare
 from selfe_eval.report.entry import Entry, read_entry
 from selfe_eval.report.html.content import ShownImage, ShownRun, Thumbnail
 from selfe_eval.report.html.page import report_page
+from selfe_eval.report.html.tables import Compared
 from selfe_eval.report.html.thumbnails import Reduction, fitting, thumbnail
 from selfe_eval.report.ranks import ranked
+from selfe_eval.report.run_evidence import read_evidence
 from selfe_eval.report.scored_run import read_scored_run
 from selfe_eval.report.summary import METRIC
 from selfe_eval.runs import layout
@@ -82,7 +85,8 @@ def make_page(folders: Sequence[Path], *, max_mb: float, with_pictures: bool, pr
     """
     entries = ranked([_entry(folder) for folder in folders])
     found = [_read(folder, entry) for folder, entry in zip(folders, entries, strict=True)]
-    bare = report_page([one.shown for one in found], with_pictures=False)
+    compared = _compared(folders)
+    bare = report_page([one.shown for one in found], with_pictures=False, compared=compared)
     num_images = sum(len(one.shown.images) for one in found)
     if not with_pictures:
         return Page(content=bare, num_images=num_images, num_faults=0)
@@ -91,7 +95,7 @@ def make_page(folders: Sequence[Path], *, max_mb: float, with_pictures: bool, pr
     reduction = _next_reduction(found, num_images, budget, max_mb, after=None)
     while True:
         runs = _with_pictures(found, reduction, progress)
-        content = report_page(runs, with_pictures=True)
+        content = report_page(runs, with_pictures=True, compared=compared)
         if len(content) <= limit:
             num_faults = sum(bool(image.fault) for run in runs for image in run.images)
             return Page(content=content, num_images=num_images, num_faults=num_faults)
@@ -120,6 +124,14 @@ def _entry(folder: Path) -> Entry:
     if entry.summary:
         read_scored_run(folder, allow_partial=True)
     return entry
+
+
+def _compared(folders: Sequence[Path]) -> Compared | None:
+    """The paired differences, of exactly two runs."""
+    if len(folders) != 2:
+        return None
+    first, second = (read_evidence(folder, allow_partial=True) for folder in folders)
+    return Compared(comparison=compare(first, second), first=first, second=second)
 
 
 def _scorer(folder: Path) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ def test_two_runs_stand_side_by_side(open_page: Open, two_runs: Path) -> None:
     page.get_by_label("differs between runs").check()
     headings = page.locator("article").first.locator("thead th")
 
-    expect(headings).to_have_text(["strict", "mild"])
+    expect(headings).to_have_text(["before", "after"])
     assert_shown(page, lambda prompt: verdicts(prompt, 0, 1) != verdicts(prompt, 1, 1))
 
 

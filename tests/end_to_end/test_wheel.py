@@ -68,3 +68,13 @@ def test_the_wheel_is_what_runs(unpacked: Path, tmp_path: Path) -> None:
     )
 
     assert all(Path(path).is_relative_to(unpacked) for path in done.stdout.split())
+
+
+def test_the_wheel_carries_the_templates_of_pages(unpacked: Path) -> None:
+    """Every file that is no Python and lies beside the code, such as a page's style and script, is in the wheel."""
+    beside = {
+        path.relative_to(ROOT) for path in (ROOT / "selfe_eval").glob("**/templates/*") if path.is_file()
+    }
+
+    assert Path("selfe_eval/report/html/templates/report.js") in beside
+    assert {path for path in beside if not (unpacked / path).is_file()} == set()

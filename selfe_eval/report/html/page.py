@@ -18,17 +18,25 @@ from selfe_eval.report.html.drawing import NUM_INKS, draw
 from selfe_eval.report.html.embedding import script_json
 from selfe_eval.report.html.gallery import gallery
 from selfe_eval.report.html.origins import origins
-from selfe_eval.report.html.tables import measure_tables, measure_verdicts, score_tables, verdicts
+from selfe_eval.report.html.tables import (
+    Compared,
+    comparison_tables,
+    measure_tables,
+    measure_verdicts,
+    score_tables,
+    verdicts,
+)
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def report_page(runs: Sequence[ShownRun], *, with_pictures: bool) -> bytes:
+def report_page(runs: Sequence[ShownRun], *, with_pictures: bool, compared: Compared | None = None) -> bytes:
     """A self-contained HTML page.
 
     Args:
         runs: At least one, in the order to show.
         with_pictures: Whether images were to be shown; else none is missed.
+        compared: The first two runs beside each other, where there are two.
 
     Returns:
         The file, UTF-8. The same runs give the same bytes.
@@ -58,6 +66,8 @@ def report_page(runs: Sequence[ShownRun], *, with_pictures: bool) -> bytes:
             score_tables=score_tables(runs),
             measure_tables=measure_tables(runs),
             measure_verdicts=measure_verdicts(runs),
+            comparison=compared.comparison if compared else None,
+            comparison_tables=comparison_tables(compared) if compared else [],
             plot_groups=groups,
             origins=[(run, origins(run)) for run in runs],
             is_partial=any(run.is_partial for run in runs),

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
+from selfe_eval.report.comparison import Comparison
+from selfe_eval.report.comparison_table import (
+    WORDS,
+    family_note,
+    left_out,
+    pairing_note,
+    row_cells,
+    title,
+)
 from selfe_eval.report.entry import Entry
+from selfe_eval.report.evidence import RunEvidence
 from selfe_eval.report.html.content import ScoredAlike, ShownRun, scored_alike
 from selfe_eval.report.leaderboard import (
     PARTIAL_NOTE,
@@ -96,6 +106,41 @@ def measure_tables(runs: Sequence[ShownRun]) -> list[TextTable]:
             rows=tuple(zip(*(column.cells for column in columns), strict=True)),
             is_partial=sweep.is_partial,
             notes=sweep.notes,
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Two runs beside each other."""
+
+    comparison: Comparison
+    """B minus A."""
+    first: RunEvidence
+    """A."""
+    second: RunEvidence
+    """B."""
+
+
+def comparison_tables(compared: Compared) -> list[TextTable]:
+    """The paired differences of every metric that both runs have."""
+    metrics = compared.comparison.metrics
+    if not metrics:
+        return []
+    rows = tuple(
+        (title(one.metric), *row_cells(one, row), WORDS[row.outcome]) for one in metrics for row in one.rows
+    )
+    return [
+        TextTable(
+            caption="B - A",
+            headings=("metric", "steps", "A", "B", "B - A", "95 % interval", "p", "shown"),
+            rows=rows,
+            is_partial=compared.first.partial or compared.second.partial,
+            notes=(
+                pairing_note(compared.comparison, compared.first, compared.second),
+                *map(family_note, filter(None, (metrics[:1], metrics[1:]))),
+                *(f"{name} is not compared: {why}" for name, why in left_out(compared.comparison).items()),
+            ),
         )
     ]
 

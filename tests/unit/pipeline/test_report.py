@@ -11,6 +11,8 @@ from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.pipeline.report import Page, make_page
+from selfe_eval.report.comparison import compare
+from selfe_eval.report.run_evidence import read_evidence
 from selfe_eval.runs.journal import read_journal, rewrite_journal
 from selfe_eval.suites.registry import load_suite
 from tests.fakes import FakeGenerator, FakeScorer, run_stages, small_record
@@ -98,6 +100,21 @@ def test_the_file_keeps_to_its_size_or_is_refused(run: Path) -> None:
     assert len(made(run, max_mb=limit).content) <= 1e6 * limit
     with pytest.raises(UsageError, match=r"48 pictures do not fit .* --no-images"):
         made(run, max_mb=bare / 1e6)
+
+
+def test_two_runs_are_compared(run: Path, tmp_path: Path) -> None:
+    """The page of two runs says what `compare` says of them; pages of one and of three compare nothing."""
+    suite = load_suite("openmoji")
+    with planned_run(tmp_path / "other", small_record(suite, limit=12, seed=1)) as opened:
+        run_stages(opened, suite, FakeGenerator, FakeScorer(), Silence())
+    other = tmp_path / "other"
+    found = compare(read_evidence(run, allow_partial=True), read_evidence(other, allow_partial=True))
+    two = made(run, other, with_pictures=False).content.decode()
+
+    assert f"{found.outcome.upper()}</strong>: {found.reason}" in two
+    assert '<caption>B - A <strong class="violated">PARTIAL</strong></caption>' in two
+    for folders in ((run,), (run, other, run)):
+        assert "comparison-heading" not in made(*folders, with_pictures=False).content.decode()
 
 
 def test_scores_that_were_changed_after_the_summary_are_refused(run: Path) -> None:
