@@ -19,6 +19,7 @@ measures_text.py the metrics of a run as text; measures_board.py those of severa
 measures_table.py     the terminal tables of both; measures_markdown.py the same as markdown
 details.py       the terminal table of what a single run says beyond its mean
 contact_sheet.py a picture of judged images with the boxes of what was found
+html/            one self-contained page of runs: tables, curves, all pictures with their boxes, origins
 comparison_table.py   the terminal tables of a comparison; comparison_markdown.py the same as markdown
 baseline.py      the evidence of a run as a committed file, with who promoted it and why
 gate_policy.py   what a gate tolerates; gate.py the answer, gate_files.py from files to it

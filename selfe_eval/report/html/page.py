@@ -17,7 +17,7 @@ from selfe_eval.report.html.curves import plot_groups
 from selfe_eval.report.html.drawing import NUM_INKS, draw
 from selfe_eval.report.html.embedding import script_json
 from selfe_eval.report.html.gallery import gallery
-from selfe_eval.report.html.origins import origins
+from selfe_eval.report.html.origins import origins, without_home
 from selfe_eval.report.html.tables import (
     Compared,
     comparison_tables,
@@ -87,7 +87,7 @@ def report_page(runs: Sequence[ShownRun], *, with_pictures: bool, compared: Comp
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -95,6 +95,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["without_home"] = without_home
+    return environment
 
 
 def _resource(name: str) -> str:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.pipeline.opening import planned_run
@@ -100,6 +103,36 @@ def test_the_file_keeps_to_its_size_or_is_refused(run: Path) -> None:
     assert len(made(run, max_mb=limit).content) <= 1e6 * limit
     with pytest.raises(UsageError, match=r"48 pictures do not fit .* --no-images"):
         made(run, max_mb=bare / 1e6)
+
+
+class Uneven(FakeGenerator):
+    """Every other image is flat, so that a sample of these says little about the others, which are noise."""
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int], num_steps: int) -> NDArray[np.uint8]:
+        self.batches_drawn += 1
+        rng = np.random.default_rng(list(seeds))
+        noise = rng.integers(0, 256, (len(prompts), 64, 64, 3), dtype=np.uint8)
+        first = self.images_drawn % 2
+        self.images_drawn += len(prompts)
+        noise[first::2] = num_steps
+        return noise
+
+    images_drawn = 0
+
+
+def test_pictures_are_made_smaller_until_the_file_keeps_to_its_size(tmp_path: Path) -> None:
+    """Where a sample promised too much all pictures are made again, and the page says how."""
+    suite = load_suite("openmoji")
+    with planned_run(tmp_path / "run", small_record(suite, limit=24)) as opened:
+        run_stages(opened, suite, Uneven, FakeScorer(), Silence())
+    bare = len(made(tmp_path / "run", with_pictures=False).content)
+    roomy = made(tmp_path / "run").content
+    limit = bare + (len(roomy) - bare) * 3 // 4
+    page = made(tmp_path / "run", max_mb=limit / 1e6)
+
+    assert b"WebP of quality 85" in roomy
+    assert len(page.content) <= limit
+    assert b"WebP of quality 85" not in page.content
 
 
 def test_two_runs_are_compared(run: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def plots(*runs: ShownRun) -> dict[str, Plot]:
 
 def test_the_front_is_what_nobody_beats() -> None:
     """A point is on the front unless one that costs no more is at least as good."""
-    points = [(4, 60.0), (1, 50.0), (2, 40.0), (4, 55.0), (8, 60.0), (8, 61.0)]
+    points = [(4, 60.0), (1, 50.0), (2, 40.0), (4, 55.0), (8, 60.0), (8, 61.0), (9, 61.0)]
 
     assert pareto_front(points) == ((1, 50.0), (4, 60.0), (8, 61.0))
     assert pareto_front([]) == ()

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +185,18 @@ def test_runs_of_one_model_are_told_apart(shown: ShownRun) -> None:
 
     assert "selfe-tiny (2) PARTIAL" in read.text_of("th")
     assert read.text_of("h1") == "selfe-tiny on openmoji"
+
+
+def test_no_path_of_a_home_folder_is_told(shown: ShownRun, other: ShownRun) -> None:
+    """Folders and commands below the home folder begin with a tilde wherever the page names them."""
+    home = Path.home()
+    attempt = {"argv": ["selfe-eval", "sweep", "--out", f"{home}/runs/a"]}
+    at_home = replace(
+        shown,
+        entry=replace(shown.entry, run=f"{home}/runs/a"),
+        record=replace(shown.record, attempts=(attempt,)),
+    )
+    content = report_page([at_home, other], with_pictures=False).decode()
+
+    assert f"{home}/runs" not in content
+    assert content.count("~/runs/a") == 3
