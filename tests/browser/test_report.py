@@ -175,11 +175,13 @@ def test_an_address_that_makes_no_sense_shows_everything(open_page: Open, one_ru
 
 
 def test_everything_can_be_reached_with_keys(open_page: Open, one_run: Path) -> None:
-    """A picture opens with Enter, arrows go to other step counts, Escape closes it and the focus returns."""
+    """The first key leads to the pictures, one opens with Enter, arrows go to other step counts, Escape closes it and the focus returns."""
     page = open_page(one_run)
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
     first = page.locator(".thumb").first
+    expect(first).to_be_visible()
     first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#viewer-heading")).to_contain_text("1 step,")
