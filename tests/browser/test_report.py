@@ -175,7 +175,7 @@ def test_an_address_that_makes_no_sense_shows_everything(open_page: Open, one_ru
 
 
 def test_everything_can_be_reached_with_keys(open_page: Open, one_run: Path) -> None:
-    """The first key leads to the pictures, one opens with Enter, arrows go to other step counts, Escape closes it and the focus returns."""
+    """The first key leads to the pictures; one opens with Enter, arrows change the step count, Escape gives the focus back."""
     page = open_page(one_run)
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
