@@ -9,6 +9,7 @@ from typing import Any
 
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.records import ImageKey
+from selfe_eval.runs import layout
 from selfe_eval.runs.journal import read_journal
 
 
@@ -65,18 +66,25 @@ def read_images(path: Path) -> dict[ImageKey, ImageRecord]:
     """All image records by key.
 
     Raises:
-        UntrustworthyError: a line is damaged, lacks a field, or repeats a key.
+        UntrustworthyError: a line is damaged, lacks a field, repeats a key, or leads out of the run folder.
     """
     records: dict[ImageKey, ImageRecord] = {}
     for number, line in enumerate(read_journal(path), start=1):
         try:
             record = ImageRecord.from_json(line)
+            leads_out = _leads_out(record)
         except (KeyError, TypeError, ValueError) as error:
             raise UntrustworthyError(
                 f"Line {number} of {path} is no image record: {type(error).__name__} {error}. Expected the "
                 "fields steps, prompt_id, image_index, seed, path, sha256, seconds. Delete that line and "
                 "resume the run: the image is then made again."
             ) from error
+        if leads_out:
+            raise UntrustworthyError(
+                f"Line {number} of {path} says that {record.key} lies at {record.path!r}, outside the run folder: expected "
+                f"{layout.image_path(record.key)}. Only images that somebody else made lie elsewhere, and they have no seed. "
+                "Delete that line and resume the run: the image is then made again."
+            )
         if record.key in records:
             raise UntrustworthyError(
                 f"Line {number} of {path} repeats the record of {record.key}. Something other than "
@@ -84,3 +92,10 @@ def read_images(path: Path) -> dict[ImageKey, ImageRecord]:
             )
         records[record.key] = record
     return records
+
+
+def _leads_out(record: ImageRecord) -> bool:
+    """Whether a file outside the run folder would be read for an image that was not found there."""
+    if Path(record.path).is_absolute():
+        return record.seed is not None
+    return ".." in Path(record.path).parts

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,23 @@ def test_a_line_without_a_field_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "i.jsonl").write_text(json.dumps({**RECORD.as_json(), "steps": "x"}) + "\n")
     with pytest.raises(UntrustworthyError, match=r"Line 1 .* is no image record"):
         read_images(tmp_path / "i.jsonl")
+
+
+@pytest.mark.parametrize("path", ["../other/a.png", "images/../../a.png", "/etc/hostname"])
+def test_a_drawn_image_lies_in_its_run(tmp_path: Path, path: str) -> None:
+    """A journal that somebody else wrote cannot make a report or a sheet read a file outside the run folder."""
+    append_records(tmp_path / "i.jsonl", [replace(RECORD, path=path).as_json()])
+    with pytest.raises(
+        UntrustworthyError, match=r"Line 1 .* outside the run folder: expected images/steps-004/"
+    ):
+        read_images(tmp_path / "i.jsonl")
+
+
+def test_an_image_that_was_found_lies_anywhere_and_says_where(tmp_path: Path) -> None:
+    """Images without a seed may have an absolute path; a relative one stays in the run folder."""
+    found = replace(RECORD, path="/pictures/a.png", seed=None)
+    append_records(tmp_path / "i.jsonl", [found.as_json()])
+    assert read_images(tmp_path / "i.jsonl") == {found.key: found}
+    append_records(tmp_path / "j.jsonl", [replace(found, path="../a.png").as_json()])
+    with pytest.raises(UntrustworthyError, match="outside the run folder"):
+        read_images(tmp_path / "j.jsonl")
