@@ -134,7 +134,7 @@ def _table(rows: Sequence[GateRow], *, wide: bool) -> Table:
         is_text = place in {0, len(_HEADINGS) - 1}
         table.add_column(_HEADINGS[place], justify="left" if is_text else "right", overflow="fold")
     for row in rows:
-        texts: list[str | Text] = list(_cells(row))
+        texts = list(map(Text, _cells(row)))
         texts[-1] = Text(row.outcome, style=_COLORS[row.outcome])
         table.add_row(*(texts[place] for place in kept))
     return table

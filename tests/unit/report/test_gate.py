@@ -281,6 +281,14 @@ def test_the_table_fits_the_terminal(run: RunEvidence, width: int) -> None:
     assert "FAIL: Worse than the baseline" in " ".join(text.split())
 
 
+def test_the_table_names_metrics_in_full(run: RunEvidence) -> None:
+    """Two variants of a metric are told apart: what stands in brackets is no markup of the terminal."""
+    text = shown(decide(run, run, DEFAULT), 140)
+
+    assert CLIP in text
+    assert FID in text
+
+
 def test_the_document_is_that_of_compare_with_the_answer(run: RunEvidence) -> None:
     """The keys that scripts rely on come first, numbers are numbers, and every task has a row."""
     document = gate_document([decide(run, run, DEFAULT, against="main.json")])
