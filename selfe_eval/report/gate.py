@@ -113,13 +113,14 @@ def decide(baseline: RunEvidence, run: RunEvidence, policy: Policy, *, against: 
         against: The baseline as the caller named it.
 
     Raises:
-        UsageError: the policy's primary metric is none of the baseline's.
+        UsageError: the policy's primary metric, or one that it has margins for, is none of the baseline's.
     """
     gated = [name for name in _in_order(baseline) if not policy.ignores(name)]
     reason = _not_comparable(baseline, run, gated, policy)
     if reason:
         return not_comparable(against, reason)
     primary = _primary(gated, policy)
+    _require_secondaries([name for name in gated if name != primary], policy)
     rows = [row for name in gated for row in _rows(baseline, run, name, policy, is_primary=name == primary)]
     judged = (
         *_judged([row for row in rows if row.is_primary]),
@@ -153,6 +154,13 @@ def _primary(gated: Sequence[str], policy: Policy) -> str:
     if not found:
         raise unknown_name("primary metric of the baseline", policy.primary, gated)
     return found[0]
+
+
+def _require_secondaries(others: Sequence[str], policy: Policy) -> None:
+    """Refuse margins that would hold for nothing: whoever wrote them believes that the metric is gated by them."""
+    for name in policy.secondaries:
+        if not any(is_named(other, [name]) for other in others):
+            raise unknown_name("metric in secondaries, beside the primary one of the baseline,", name, others)
 
 
 def _is_gated(metric: str, policy: Policy) -> bool:

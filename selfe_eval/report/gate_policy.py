@@ -14,6 +14,7 @@
 
 Losses are in units of the metric (0.02 is two percentage points of GenEval), for distances a share of what the baseline
 has. A metric is named in full, ``"fid[openmoji-clip]"``, or by its bare name, which stands for every variant.
+Margins of a metric that the baseline lacks are an error, and so are those of the primary metric in a table of its own.
 """
 
 from __future__ import annotations

@@ -135,8 +135,8 @@ def _evidence(run: Run, measure: Measure) -> MetricEvidence:
     return MetricEvidence(
         metric=measure.metric,
         protocol_sha256=measure.protocol_sha256,
-        unit=measure.unit,
-        higher_is_better=measure.higher_is_better,
+        unit=METRICS[measure.kind].unit,
+        higher_is_better=METRICS[measure.kind].higher_is_better,
         is_macro=False,
         steps=_sets(run, measure) if is_set else _values(run, measure),
     )

@@ -162,6 +162,13 @@ def test_the_policy_names_the_primary_metric(run: RunEvidence) -> None:
         decide(run, run, Policy(primary="fid[inception]"))
 
 
+@pytest.mark.parametrize("name", ["kid", "fid[inception]", "geneval"])
+def test_margins_that_hold_for_nothing_are_refused(run: RunEvidence, name: str) -> None:
+    """Margins of a metric that the baseline lacks, or of the primary one, would be dropped in silence: an error."""
+    with pytest.raises(UsageError, match=r"Available: .*fid"):
+        decide(run, run, Policy(secondaries={name: Margins()}))
+
+
 def without(run: RunEvidence, metric: str) -> RunEvidence:
     return replace(run, metrics={name: one for name, one in run.metrics.items() if name != metric})
 

@@ -150,6 +150,18 @@ def test_every_number_of_a_run_is_read(make_folder: MakeFolder) -> None:
     np.testing.assert_array_equal(last.without, [9.0, 10.0, 11.0])
 
 
+def test_the_direction_of_a_metric_is_not_up_to_a_file(make_folder: MakeFolder) -> None:
+    """A metrics.json that calls a greater distance better does not turn a loss into a gain."""
+    folder = make_folder(has=("fid",))
+    path = folder / layout.METRICS_FILE
+    content = path.read_text()
+    assert '"higher_is_better": false' in content
+    path.write_text(content.replace('"higher_is_better": false', '"higher_is_better": true'))
+
+    (fid,) = read_evidence(folder, allow_partial=True).metrics.values()
+    assert not fid.higher_is_better
+
+
 @pytest.mark.parametrize("has", [("geneval",), ("clip-score",), ("fid",), ("clip-score", "fid")])
 def test_a_run_has_what_it_has(make_folder: MakeFolder, has: tuple[str, ...]) -> None:
     """A run needs no GenEval, and GenEval needs no other metric; compared with itself nothing differs."""
