@@ -20,7 +20,7 @@ from selfe_eval.report.comparison_table import (
 )
 from selfe_eval.report.evidence import RunEvidence
 from selfe_eval.report.flips import StepFlips
-from selfe_eval.report.markdown import markdown_table
+from selfe_eval.report.markdown import markdown_table, markdown_text
 
 _HEADINGS = ("metric", "steps", "A", "B", "B - A", "95 % interval", "p", "shown")
 _TASK_HEADINGS = tuple(task.replace("_", " ") for task in TASKS)
@@ -31,7 +31,7 @@ def comparison_markdown(
 ) -> str:
     """The outcome first, then the same tables as in a terminal."""
     outcome = comparison.outcome.replace("_", " ").upper()
-    blocks = [f"**{outcome}**: {comparison.reason}", f"- A: {run_title(a)}\n- B: {run_title(b)}"]
+    blocks = [f"**{outcome}**: {markdown_text(comparison.reason)}", _runs(a, b)]
     if comparison.metrics:
         blocks.append(pairing_note(comparison, a, b))
     for metrics in filter(None, (comparison.metrics[:1], comparison.metrics[1:])):
@@ -58,5 +58,12 @@ def comparison_markdown(
     if flips:
         lines = [(str(found.steps), *flip_cells(found)) for found in flips]
         blocks += [FLIPS_NOTE, markdown_table(("steps", "all", "p", *_TASK_HEADINGS), lines)]
-    blocks += [f"{metric} is not compared: {reason}" for metric, reason in left_out(comparison).items()]
+    blocks += [
+        markdown_text(f"{metric} is not compared: {reason}")
+        for metric, reason in left_out(comparison).items()
+    ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _runs(a: RunEvidence, b: RunEvidence) -> str:
+    return f"- A: {markdown_text(run_title(a))}\n- B: {markdown_text(run_title(b))}"

@@ -6,7 +6,6 @@ the document has all of them.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from selfe_eval.report import cells
 from selfe_eval.report.comparison import Outcome
 from selfe_eval.report.comparison_table import number
 from selfe_eval.report.gate import Decision, GateRow, worst
-from selfe_eval.report.markdown import markdown_table
+from selfe_eval.report.markdown import markdown_table, markdown_text
 
 SCHEMA_VERSION = 1
 """Of the document."""
@@ -65,11 +64,11 @@ def gate_markdown(decisions: Sequence[Decision]) -> str:
     blocks = []
     for decision in decisions:
         blocks.append(f"### selfe-eval gate: {outcome_word(decision.outcome)}")
-        blocks.append(f"{_escaped(decision.reason)} Baseline: {_escaped(decision.against)}.")
+        blocks.append(f"{markdown_text(decision.reason)} Baseline: {markdown_text(decision.against)}.")
         shown = shown_rows(decision)
         if shown:
             blocks += [markdown_table(_HEADINGS, [_cells(row) for row in shown]), LEGEND]
-        blocks += map(_escaped, (*tasks_notes(decision), *decision.notes))
+        blocks += map(markdown_text, (*tasks_notes(decision), *decision.notes))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -164,8 +163,3 @@ def _row_json(decision: Decision, row: GateRow) -> dict[str, Any]:
         "n_clusters": difference.n_clusters,
         "against": decision.against,
     }
-
-
-def _escaped(text: str) -> str:
-    """One line, in which nothing is markup."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

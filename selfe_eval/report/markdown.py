@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 from selfe_eval.records import TASKS
@@ -63,8 +64,17 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     | a\|b | 4 |
     """
     rule = (":--", *("--:" for _ in headings[1:]))
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    escaped = [map(markdown_text, row) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *escaped))
+
+
+def markdown_text(text: str) -> str:
+    r"""One line, in which nothing is HTML or ends a cell; names of models are anybody's.
+
+    >>> print(markdown_text("a|b\n<img src=x>"))
+    a\|b &lt;img src=x&gt;
+    """
+    return html.escape(" ".join(text.splitlines()), quote=False).replace("|", "\\|")
 
 
 def _measured_row(entry: Entry, row: Row, *, ranked: bool) -> list[str]:
@@ -87,5 +97,5 @@ def _published_row(row: PublishedRow, mark: str) -> list[str]:
 
 
 def _verdict(summary: Summary) -> str:
-    line = f"- {summary.model}: **{verdict_word(summary)}**: {verdict_sentence(summary)}"
+    line = f"- {markdown_text(summary.model)}: **{verdict_word(summary)}**: {verdict_sentence(summary)}"
     return " ".join(filter(None, (line, held_out_sentence(summary), unscored_sentence(summary))))

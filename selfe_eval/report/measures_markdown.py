@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from selfe_eval.report.entry import Entry
 from selfe_eval.report.experiment import report_markdown
 from selfe_eval.report.leaderboard import PARTIAL_NOTE
-from selfe_eval.report.markdown import leaderboard_markdown, markdown_table
+from selfe_eval.report.markdown import leaderboard_markdown, markdown_table, markdown_text
 from selfe_eval.report.measures import MeasureSet
 from selfe_eval.report.measures_board import board_notes, boards
 from selfe_eval.report.measures_text import Column, sweep_text
@@ -30,7 +30,9 @@ def sweep_markdown(
     sweep = sweep_text(summary, measures, not_measured)
     tables = [_table((*sweep.lead, *block)) for block in (sweep.quality, sweep.diversity) if block]
     stamp = [f"**{PARTIAL_NOTE}**"] if sweep.is_partial else []
-    return _joined([*stamp, f"**{sweep.title}**", *tables, _verdicts(sweep.claims), _list(sweep.notes)])
+    return _joined(
+        [*stamp, f"**{markdown_text(sweep.title)}**", *tables, _verdicts(sweep.claims), _list(sweep.notes)]
+    )
 
 
 def entries_markdown(
@@ -51,7 +53,11 @@ def measures_markdown(entries: Sequence[MeasureSet]) -> str:
     for place, board in enumerate(found):
         if board.is_partial and not (place and found[place - 1].is_partial):
             blocks.append(f"**{PARTIAL_NOTE}**")
-        blocks += [f"**{board.title}**", _table((board.models, *board.steps)), _verdicts(board.claims)]
+        blocks += [
+            f"**{markdown_text(board.title)}**",
+            _table((board.models, *board.steps)),
+            _verdicts(board.claims),
+        ]
     blocks.append(_list(board_notes(found)))
     return _joined(blocks)
 
@@ -67,7 +73,12 @@ def _table(columns: Sequence[Column]) -> str:
 
 
 def _verdicts(claims: Sequence[tuple[str, Claim]]) -> str:
-    return _list([f"{title}: **{claim_word(claim)}**: {claim_sentence(claim)}" for title, claim in claims])
+    return _list(
+        [
+            f"{markdown_text(title)}: **{claim_word(claim)}**: {claim_sentence(claim)}"
+            for title, claim in claims
+        ]
+    )
 
 
 def _list(lines: Sequence[str]) -> str:

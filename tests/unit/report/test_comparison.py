@@ -15,10 +15,12 @@ from selfe_eval.metrics import METRICS
 from selfe_eval.records import Suite
 from selfe_eval.report.as_json import comparison_document
 from selfe_eval.report.comparison import Comparison, ComparisonRow, compare, kind_of
+from selfe_eval.report.comparison_markdown import comparison_markdown
 from selfe_eval.report.comparison_table import print_comparison
 from selfe_eval.report.evidence import ImageEvidence, MetricEvidence, RunEvidence, SetEvidence
 from selfe_eval.report.run_evidence import scored_evidence
 from selfe_eval.report.scored_run import ScoredRun
+from tests.unit.report.made_evidence import made_run
 
 MakeRun = Callable[..., ScoredRun]
 MakeEvidence = Callable[..., RunEvidence]
@@ -413,3 +415,12 @@ def test_runs_that_cannot_be_compared_show_why(judged: MakeEvidence) -> None:
 
     assert "NOT COMPARABLE: They have no step count in common (2 and 4)." in text
     assert "PARTIAL" in text
+
+
+def test_names_of_models_are_text_in_markdown() -> None:
+    """A name that holds a bar, a line end or HTML adds no line and no markup to a job's summary."""
+    run = made_run({2: 0.5}, model="a|b\n\n# <img src=x>")
+    text = comparison_markdown(compare(run, run), run, run)
+
+    assert "- A: a\\|b  # &lt;img src=x&gt; (suite openmoji" in text
+    assert "<img" not in text

@@ -264,6 +264,19 @@ def test_markdown_tables_can_be_parsed(rising: Summary, swept: MeasureSet) -> No
     assert "Flow Matching 0.5B" in text
 
 
+def test_names_of_models_are_text_in_markdown(rising: Summary, swept: MeasureSet) -> None:
+    """A name that holds a bar, a line end or HTML adds no cell, no line and no markup."""
+    name = "a|b\n\n# <img src=x>"
+    entries = [Entry(run="a", summary=replace(rising, model=name), measures=replace(swept, model=name))]
+    for text in (
+        sweep_markdown(entries[0].summary, entries[0].measures, {}),
+        entries_markdown(entries, (), ()),
+    ):
+        assert "<img" not in text
+        assert "\n# " not in text
+        assert "a\\|b" in text
+
+
 def test_csv_has_a_line_for_each_metric_and_step_count(rising: Summary, swept: MeasureSet) -> None:
     """Numbers read back exactly, in the metric's own units, with the run and the protocol they belong to."""
     entry = Entry(run="runs/a", summary=rising, measures=swept)
