@@ -170,7 +170,7 @@ def run_geneval_loop(subject: Subject) -> float:
     correct = 0
     for prompt in subject.prompts:
         for path in sorted((subject.images / f"{prompt.prompt_id:05d}" / "samples").glob("*.png")):
-            pixels = RgbImages(pixels=decode_rgb(path.read_bytes())[None])
+            pixels = RgbImages(pixels=decode_rgb(path.read_bytes())[None].copy())
             correct += subject.scorer.score(pixels, [prompt])[0].correct is True
     return correct / subject.num_images
 

@@ -29,7 +29,7 @@ from selfe_eval.score.clip_model import (
     uses_quick_gelu,
 )
 from selfe_eval.score.exact_float32 import exact_float32
-from selfe_eval.score.features.network_extractor import NetworkExtractor
+from selfe_eval.score.features.network_extractor import CPU_BATCH, NetworkExtractor
 from selfe_eval.score.features.protocol import Texts
 from selfe_eval.score.published_clip import (
     VIT_B_32,
@@ -42,6 +42,8 @@ from selfe_eval.score.published_clip import (
 
 OWN_WEIGHTS = "own-weights"
 """The variant of an extractor with weights of a user's own."""
+TINY_CPU_BATCH = 64
+"""Images that the tiny model of the openmoji world sees at a time on a CPU: its images of 48 px take no memory."""
 TEXT_BATCH = 256
 """Texts that go through the network together."""
 DMD2_SIDE = 256
@@ -63,7 +65,7 @@ def load_openmoji(device: str, weights: Path | None) -> ClipExtractor:
             f"The extractor openmoji-clip takes a folder with open_clip_config.json and weights, and {weights} is none."
         )
     model = bundled_model() if weights is None else model_from_folder(weights)
-    return ClipExtractor("openmoji-clip", model, device=device)
+    return ClipExtractor("openmoji-clip", model, device=device, cpu_batch=TINY_CPU_BATCH)
 
 
 def load_vit_l_14(device: str, weights: Path | None) -> ClipExtractor:
@@ -125,7 +127,15 @@ def _looked_for(name: str, clip: PublishedClip) -> ClipModel:
 class ClipExtractor(NetworkExtractor):
     """A CLIP model that sees and reads; see ``ClipTowers``."""
 
-    def __init__(self, name: str, model: ClipModel, *, device: str, first_side: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: ClipModel,
+        *,
+        device: str,
+        first_side: int | None = None,
+        cpu_batch: int = CPU_BATCH,
+    ) -> None:
         self._model = model
         self._first_side = first_side
         super().__init__(
@@ -135,6 +145,7 @@ class ClipExtractor(NetworkExtractor):
             prepare=self._see,
             device=device,
             record=_record(model, first_side),
+            cpu_batch=cpu_batch,
         )
 
     @torch.inference_mode()

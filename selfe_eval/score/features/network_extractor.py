@@ -36,6 +36,7 @@ class NetworkExtractor:
         prepare: Prepare,
         device: str,
         record: dict[str, Any],
+        cpu_batch: int = CPU_BATCH,
     ) -> None:
         self.name = name
         self.width = width
@@ -43,7 +44,7 @@ class NetworkExtractor:
         self._network = network.to(self._device).eval().requires_grad_(requires_grad=False)
         self._prepare = prepare
         self._record = record
-        self._at_once = CPU_BATCH if self._device.type == "cpu" else GPU_BATCH
+        self._at_once = cpu_batch if self._device.type == "cpu" else GPU_BATCH
 
     def extract(self, images: RgbImages) -> NDArray[np.float32]:
         """The vectors of B images of one size, (B, d).
