@@ -116,7 +116,7 @@ def test_images_elsewhere_are_found(folder: Path, tmp_path: Path) -> None:
     """Images that somebody else made are recorded, and found, by their absolute path."""
     (folder / "images").rename(tmp_path / "theirs")
     lines = [
-        {**line, "path": str(tmp_path / "theirs" / Path(line["path"]).relative_to("images"))}
+        {**line, "seed": None, "path": str(tmp_path / "theirs" / Path(line["path"]).relative_to("images"))}
         for line in read_journal(folder / "images.jsonl")
     ]
     (folder / "images.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
