@@ -22,9 +22,6 @@ Unit = Literal["share", "points", "distance"]
 WORLD_EXTRACTOR = "openmoji-clip"
 """The extractor of the openmoji world, in the place of those that are made for photographs."""
 
-_OWN_WORLD = "openmoji"
-"""How the names of the suites begin whose images are of that world."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -199,6 +196,15 @@ class Measured:
         return self.name.replace("[", ".").replace("]", "")
 
 
+def is_of_openmoji(suite: str) -> bool:
+    """Whether a suite's images are of the openmoji world, which has its own judge, extractor and reference.
+
+    >>> is_of_openmoji("openmoji[rewritten]"), is_of_openmoji("geneval")
+    (True, False)
+    """
+    return suite.startswith("openmoji")
+
+
 def measured_on(typed: str, suite: str) -> Measured:
     """The metric of this name on a suite: on the openmoji world with the world's own extractor.
 
@@ -222,7 +228,7 @@ def measured_on(typed: str, suite: str) -> Measured:
         if match["extractor"]:
             raise UsageError(f"Metric {typed!r}: {metric.name} has no extractor to choose; see --detector.")
         return Measured(metric=metric, extractor=None)
-    in_world = suite.startswith(_OWN_WORLD) and metric.name not in _NOT_IN_THE_WORLD
+    in_world = is_of_openmoji(suite) and metric.name not in _NOT_IN_THE_WORLD
     return Measured(
         metric=metric, extractor=match["extractor"] or (WORLD_EXTRACTOR if in_world else metric.extractor)
     )
@@ -230,5 +236,5 @@ def measured_on(typed: str, suite: str) -> Measured:
 
 def metrics_of(suite: str) -> tuple[str, ...]:
     """The names of all metrics that make sense on a suite, in the order of the table."""
-    in_world = suite.startswith(_OWN_WORLD)
+    in_world = is_of_openmoji(suite)
     return tuple(name for name in METRICS if not (in_world and name in _NOT_IN_THE_WORLD))

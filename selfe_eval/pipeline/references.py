@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfe_eval.errors import UsageError
-from selfe_eval.metrics import Measured
+from selfe_eval.metrics import Measured, is_of_openmoji
 from selfe_eval.pipeline.comparing import FRECHET
 from selfe_eval.pipeline.progress import Progress, Silence
 from selfe_eval.pipeline.reference_images import ReferenceImages, folder_images, run_at, run_images
@@ -28,7 +28,6 @@ Reference = ReferenceImages | ReferenceStatistics | ReferenceWorld
 """Each has a ``title`` for sentences, ``num_images`` where it is known, ``notes`` for whoever reads a number, and a
 ``record()`` for its protocol."""
 
-_OWN_WORLD = "openmoji"
 _STATISTICS = ".npz"
 
 
@@ -46,7 +45,7 @@ def find_reference(typed: str | None, suite: Suite, progress: Progress | None = 
     """
     progress = progress or Silence()
     if typed is None:
-        if suite.name.startswith(_OWN_WORLD):
+        if is_of_openmoji(suite.name):
             return world_of(suite)
         raise UsageError(
             f"The suite {suite.name} has no reference images of its own. Say what to compare with: --reference and a "

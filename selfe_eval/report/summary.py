@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from selfe_eval.errors import UntrustworthyError
+from selfe_eval.metrics import is_of_openmoji
 from selfe_eval.provenance import json_sha256
 from selfe_eval.records import ImageKey, Prompt, Suite
 from selfe_eval.report.outcomes import ImageOutcome, outcome_panel, scored_at
@@ -35,9 +36,6 @@ METRIC = "geneval"
 
 _JUDGE = (("variant", "detector", "openmoji"), ("color_variant", "color_model", "openmoji-clip"))
 """Of each part of a judge: the key of its variant, the key of its name, and the bundled one's name."""
-
-_OWN_WORLD = "openmoji"
-"""How the names of the suites begin whose own judge is the bundled one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +171,7 @@ def metric_name(suite: str, scorer: Mapping[str, Any]) -> str:
     for variant, part, bundled in _JUDGE:
         if scorer.get(variant):
             variants.append(scorer[variant])
-        elif scorer.get(part) == bundled and not suite.startswith(_OWN_WORLD):
+        elif scorer.get(part) == bundled and not is_of_openmoji(suite):
             variants.append(bundled)
     return f"{METRIC}[{'+'.join(variants)}]" if variants else METRIC
 

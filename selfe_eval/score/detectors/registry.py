@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from selfe_eval.errors import unknown_name
+from selfe_eval.metrics import is_of_openmoji
 from selfe_eval.score.detectors.protocol import Detector
 
 DETECTORS = {
@@ -28,7 +29,7 @@ def detector_for(suite: str) -> str:
     >>> detector_for("geneval"), detector_for("openmoji")
     ('transformers', 'openmoji')
     """
-    return "openmoji" if suite.startswith("openmoji") else "transformers"
+    return "openmoji" if is_of_openmoji(suite) else "transformers"
 
 
 def load_detector(
