@@ -145,17 +145,12 @@ def test_every_metric_has_a_value_and_an_interval_at_each_step_count(finished: t
 
 
 def test_the_same_command_again_computes_nothing(run: Run, finished: tuple[Path, str]) -> None:
-    """Every stage finds all of its images done; the same document, and not one byte of the folder is other."""
+    """Every stage finds all of its images done, and the reference is not looked at; not one byte is other than before."""
     folder, out = finished
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     exit_code, again, err = run(*JOB, "--json", folder=folder)
     assert (exit_code, again) == (0, out)
-    assert [line.split(": ")[1] for line in err.splitlines()] == [
-        "48 of 48 images are there",
-        "48 of 48 images are there",
-        "2212 of 2212 images are there",
-        "48 of 48 images are there",
-    ]
+    assert [line.split(": ")[1] for line in err.splitlines()] == ["48 of 48 images are there"] * 3
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
