@@ -14,6 +14,7 @@ from typing import Any, get_args
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.metrics import METRICS, Unit
 from selfe_eval.provenance import json_sha256
+from selfe_eval.report.summary import estimate_from_json, verdict_from_json
 from selfe_eval.stats.drawdown import MonotonicityVerdict
 from selfe_eval.stats.estimate import Estimate
 
@@ -133,7 +134,7 @@ def _measure(document: Mapping[str, Any]) -> Measure:
         **{
             **plain,
             "rows": tuple(_row(row) for row in document["rows"]),
-            "verdict": None if verdict is None else _verdict(verdict),
+            "verdict": None if verdict is None else verdict_from_json(verdict),
             "notes": tuple(document["notes"]),
         }
     )
@@ -145,15 +146,5 @@ def _measure(document: Mapping[str, Any]) -> Measure:
 
 
 def _row(document: Mapping[str, Any]) -> MeasureRow:
-    tasks = {name: _estimate(task) for name, task in document["tasks"].items()}
-    return MeasureRow(**{**document, "overall": _estimate(document["overall"]), "tasks": tasks})
-
-
-def _estimate(document: Mapping[str, Any]) -> Estimate:
-    ci = document["ci"]
-    return Estimate(**{**document, "ci": None if ci is None else (float(ci[0]), float(ci[1]))})
-
-
-def _verdict(document: Mapping[str, Any]) -> MonotonicityVerdict:
-    pair = document["worst_pair"]
-    return MonotonicityVerdict(**{**document, "worst_pair": None if pair is None else (pair[0], pair[1])})
+    tasks = {name: estimate_from_json(task) for name, task in document["tasks"].items()}
+    return MeasureRow(**{**document, "overall": estimate_from_json(document["overall"]), "tasks": tasks})

@@ -141,7 +141,7 @@ class Summary:
         try:
             plain = {field.name: document[field.name] for field in fields(cls)}
             plain["rows"] = tuple(_row(row) for row in document["rows"])
-            plain["verdict"] = _verdict(document["verdict"])
+            plain["verdict"] = verdict_from_json(document["verdict"])
             summary = cls(**plain)
             for name, computed in (("metric", summary.metric), ("scorer_sha256", summary.scorer_sha256)):
                 if document[name] != computed:
@@ -271,17 +271,25 @@ def _median_seconds(seconds: Mapping[ImageKey, float | None], steps: int) -> flo
     return median(known) if known else None
 
 
-def _estimate(document: Mapping[str, Any] | None) -> Estimate | None:
-    if document is None:
-        return None
+def estimate_from_json(document: Mapping[str, Any]) -> Estimate:
+    """Read an estimate back. Raises KeyError or TypeError where a field is missing or unknown."""
     ci = document["ci"]
     return Estimate(**{**document, "ci": None if ci is None else (float(ci[0]), float(ci[1]))})
 
 
+def verdict_from_json(document: Mapping[str, Any]) -> MonotonicityVerdict:
+    """Read a verdict back. Raises KeyError or TypeError where a field is missing or unknown."""
+    pair = document["worst_pair"]
+    return MonotonicityVerdict(**{**document, "worst_pair": None if pair is None else (pair[0], pair[1])})
+
+
 def _row(document: Mapping[str, Any]) -> Row:
-    estimates = {name: _estimate(document[name]) for name in ("overall", "seen", "unseen")}
+    estimates = {
+        name: None if document[name] is None else estimate_from_json(document[name])
+        for name in ("overall", "seen", "unseen")
+    }
     groups = {
-        name: {key: _estimate(value) for key, value in document[name].items()}
+        name: {key: estimate_from_json(value) for key, value in document[name].items()}
         for name in ("tasks", "per_prompt")
     }
     curves = document["sensitivity"]
@@ -290,8 +298,3 @@ def _row(document: Mapping[str, Any]) -> Row:
         "near_ties": NearTies(**document["near_ties"]),
     }
     return Row(**{**document, **estimates, **groups, **plain})
-
-
-def _verdict(document: Mapping[str, Any]) -> MonotonicityVerdict:
-    pair = document["worst_pair"]
-    return MonotonicityVerdict(**{**document, "worst_pair": None if pair is None else (pair[0], pair[1])})
