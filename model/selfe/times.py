@@ -48,10 +48,21 @@ def sample_t(num_rows: int, *, mu: float, generator: torch.Generator) -> Tensor:
 
 
 def sample_times(
-    batch: int, *, mu: float, tau: float, generator: torch.Generator, equal_share: float = 0.5
+    batch: int,
+    *,
+    mu: float,
+    tau: float,
+    generator: torch.Generator,
+    equal_share: float = 0.5,
+    noise_share: float = 0.0,
 ) -> TimePair:
-    """Draw (t, s): t = warp(sigmoid(z)); s = t for a share of the rows, else s ~ U((1 - tau) t, t) (S.13)."""
+    """Draw (t, s): t = warp(sigmoid(z)); s = t for a share of the rows, else s ~ U((1 - tau) t, t) (S.13).
+
+    ``noise_share`` of the rows have t = 1 instead, with s drawn as for any other t; at 0 the draws are those without it.
+    """
     t = sample_t(batch, mu=mu, generator=generator)
+    if noise_share > 0.0:
+        t = torch.where(torch.rand(batch, generator=generator) < noise_share, 1.0, t)
     equal = torch.rand(batch, generator=generator) < equal_share
     s = t * (1.0 - tau * torch.rand(batch, generator=generator))
     return TimePair(t, torch.where(equal, t, s))

@@ -64,8 +64,26 @@ VARIANTS = {
     "self_e-aux-late": Variant(
         objective="self_e:anneal_steps={anneal},aux_start={late}", about="the auxiliary term from 77 % on"
     ),
+    "self_e-later-s": Variant(
+        objective="self_e:anneal_steps={anneal},evaluation_time=0.3",
+        about="evaluated at max(s, 0.3), weighted as at s (open question 5)",
+    ),
+    "self_e-noise": Variant(
+        objective="self_e:anneal_steps={anneal},noise_share=0.15",
+        about="15 % of the rows at t = 1 (open question 2)",
+    ),
+    "self_e-equal": Variant(
+        objective="self_e:anneal_steps={anneal},equal_delta=true",
+        about="all Deltas of one length (open question 3)",
+    ),
+    "self_e-meanflow": Variant(
+        objective="self_e_meanflow:anneal_steps={anneal}",
+        about="half of the rows MeanFlow's (open question 2)",
+    ),
 }
-"""Name -> objective: the variants of Table 2, and two more any-step objectives."""
+"""Name -> objective: the variants of Table 2, two more any-step objectives, and what is ours (from self_e-later-s on)."""
+TABLE_2 = tuple(VARIANTS)[: list(VARIANTS).index("self_e-later-s")]
+"""What is trained where nobody names variants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +106,9 @@ class AblationPlan:
     """At most so many prompts."""
 
     def objective(self, variant: str) -> str:
-        """The objective's text, with the steps of this budget; counted, as objectives do, from the end of the warm start."""
-        anneal, late = (
-            max(0, round(self.budget.num_steps * at / PAPER_STEPS) - self.budget.warm_start_steps)
-            for at in (PAPER_ANNEAL_END, PAPER_AUX_START)
-        )
+        """The objective's text: the paper's shares of a training, here of the steps after the warm start."""
+        steps = self.budget.num_steps - self.budget.warm_start_steps
+        anneal, late = (round(steps * at / PAPER_STEPS) for at in (PAPER_ANNEAL_END, PAPER_AUX_START))
         return VARIANTS[variant].objective.format(anneal=anneal, late=late)
 
     def as_json(self) -> dict[str, Any]:

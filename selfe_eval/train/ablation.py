@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +12,7 @@ from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.train.budget import Budget, TrainingCost
 from selfe_eval.train.failures import training_failures
 from selfe_eval.train.objectives import objective_from, rows_of_a_part
-from selfe_eval.train.tiny import SMOKE, Sizes, TinyTraining, train_tiny
-
-OnPhase = Callable[[str, int, int, dict[str, float]], None]
-"""Progress: (what is being done, done, total, latest metrics)."""
+from selfe_eval.train.tiny import SMOKE, OnPhase, Sizes, TinyTraining, train_tiny
 
 
 def budget_of(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from selfe.autoencoder import Autoencoder, AutoencoderConfig, to_unit_range
@@ -65,13 +65,3 @@ def train_autoencoder(
     model.standardise_on(to_unit_range(statistics))
     save_file({name: t.contiguous() for name, t in model.state_dict().items()}, folder / WEIGHTS_FILE)
     return model
-
-
-def load_or_train_autoencoder(folder: Path, *, on_step: Callable[[LoopEvent], None]) -> Autoencoder:
-    """The autoencoder of a training folder; trained first if it is not there yet."""
-    path = folder / WEIGHTS_FILE
-    if not path.exists():
-        return train_autoencoder(folder, on_step=on_step)
-    model = Autoencoder(CONFIG)
-    model.load_state_dict(load_file(path), strict=True)
-    return model.eval().to(memory_format=torch.channels_last)

@@ -10,9 +10,9 @@ import torch
 from selfe.objectives.self_e import SelfE
 from selfe.training.loop import LoopEvent
 from selfe.training.placement import Placement
-from selfe_eval.train.autoencoder import load_or_train_autoencoder, train_autoencoder
+from selfe_eval.train.autoencoder import train_autoencoder
 from selfe_eval.train.budget import PAPER_ANNEAL_END, PAPER_STEPS
-from selfe_eval.train.bundled import PRESETS, train_bundled
+from selfe_eval.train.bundled import bundled_training
 from selfe_eval.train.generator import Machine
 from selfe_eval.train.objectives import objective_from
 from selfe_eval.train.options import TrainOptions
@@ -26,19 +26,14 @@ def autoencoder(job: TrainingJob) -> Path:
     return job.folder
 
 
-def warm_start(job: TrainingJob) -> Path:
-    """Preset ``tiny-warm-start``."""
-    return _generator(job, "tiny-warm-start")
-
-
 def selfe_tiny(job: TrainingJob) -> Path:
     """Preset ``selfe-tiny``."""
-    return _generator(job, "selfe-tiny")
+    return _bundled(job, "selfe-tiny")
 
 
 def flow_tiny(job: TrainingJob) -> Path:
     """Preset ``flow-tiny``."""
-    return _generator(job, "flow-tiny")
+    return _bundled(job, "flow-tiny")
 
 
 def detector(job: TrainingJob) -> Path:
@@ -108,18 +103,8 @@ def _machine(chosen: TrainOptions) -> Machine:
     return Machine(placement=placement, tensorboard=chosen.tensorboard)
 
 
-def _generator(job: TrainingJob, name: str) -> Path:
-    coder = load_or_train_autoencoder(
-        job.folder.parent / "openmoji-autoencoder", on_step=_step_reporter(job, "autoencoder")
-    )
-    return train_bundled(
-        PRESETS[name],
-        job.folder,
-        coder,
-        device=torch.device(job.device),
-        on_encode=lambda done, total: job.on_phase("encoding scenes", done, total, {}),
-        on_step=_step_reporter(job, name),
-    )
+def _bundled(job: TrainingJob, name: str) -> Path:
+    return train_tiny(bundled_training(name), job.folder, device=job.device, on_phase=job.on_phase)
 
 
 def _step_reporter(job: TrainingJob, phase: str) -> Callable[[LoopEvent], None]:

@@ -67,10 +67,6 @@ PRESETS = {
     "openmoji-clip": PresetEntry(
         function="selfe_eval.train.jobs:clip", about="the bundled judge's open_clip model (colours)"
     ),
-    "tiny-warm-start": PresetEntry(
-        function="selfe_eval.train.jobs:warm_start",
-        about="the flow-matching start that selfe-tiny and flow-tiny share",
-    ),
     "selfe-tiny": PresetEntry(
         function="selfe_eval.train.jobs:selfe_tiny", about="any-step generator: Self-E"
     ),

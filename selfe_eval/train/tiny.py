@@ -1,12 +1,14 @@
 """Preset ``tiny``: any objective on the openmoji world, with the bundled autoencoder, in minutes to hours.
 
-What `ablate` compares: the same network, data, order of batches and optimiser for every objective.
+What `ablate` compares: the same network, data, order of batches and optimiser for every objective. Trainings with a warm
+start share it: flow matching at a constant learning rate, trained once in a folder beside theirs and copied.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,17 +21,24 @@ from selfe.objectives.self_e import SelfE
 from selfe.presets import smoke, tiny
 from selfe.sampler import SamplerOptions
 from selfe.training import parallel
+from selfe.training.log import METRICS_FILE
 from selfe.training.loop import LoopEvent, LoopOptions
+from selfe.training.state import copy_state, newest_state
 from selfe.training.trainer import Recipe
+from selfe_eval.errors import UsageError
 from selfe_eval.resources import checkpoints_dir
-from selfe_eval.train.bundled import GUIDANCE, SUITE
 from selfe_eval.train.generator import Ends, GeneratorPlan, Machine, train_generator
 from selfe_eval.train.latents import Draw, load_pool
 from selfe_eval.train.objectives import rows_of_a_part
 from selfe_eval.train.vocabulary import text_config
 
+OnPhase = Callable[[str, int, int, dict[str, float]], None]
+"""Progress: (what is being done, done, total, latest metrics)."""
+SUITE = "openmoji"
 AUTOENCODER_OF = "selfe-tiny"
 """The bundled checkpoint whose autoencoder is used."""
+GUIDANCE = 2.0
+"""Instead of the paper's 5: chosen for scenes of this size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +52,7 @@ class TinyTraining:
     num_steps: int = 10_000
     """Optimiser steps."""
     warm_start_steps: int = 0
-    """First steps trained with flow matching, whatever the objective."""
+    """First steps: flow matching at a constant learning rate, whatever the objective, shared by all of this seed."""
     batch_size: int = 64
     """Rows of an optimiser step."""
     micro_batches: int = 1
@@ -92,18 +101,20 @@ def train_tiny(
     folder: Path,
     *,
     device: str,
-    on_phase: Callable[[str, int, int, dict[str, float]], None],
+    on_phase: OnPhase,
     machine: Machine = Machine(),  # noqa: B008 - frozen
 ) -> Path:
-    """Train (or resume) in ``folder``; encoded scenes are kept beside it, for other trainings too.
+    """Train (or resume) in ``folder``; encoded scenes and the warm start are kept beside it, for other trainings too.
 
     Returns:
         The folder of the checkpoint.
 
     Raises:
-        UsageError: the batch cannot be cut as asked.
+        UsageError: the batch cannot be cut as asked, or the warm start beside the folder is a longer one.
         UnevenPartsError: its parts cannot be dealt out evenly to the processes.
     """
+    if 0 < training.warm_start_steps < training.num_steps and newest_state(folder) is None:
+        _begin_warm(training, folder, device=device, on_phase=on_phase, machine=machine)
     rows = rows_of_a_part(training.objective, training.batch_size, training.micro_batches)
     autoencoder = load_checkpoint(checkpoints_dir() / AUTOENCODER_OF).autoencoder
     assert isinstance(autoencoder, Autoencoder), "the bundled ones bring their own"
@@ -135,6 +146,30 @@ def train_tiny(
     )
 
 
+def _begin_warm(
+    training: TinyTraining, folder: Path, *, device: str, on_phase: OnPhase, machine: Machine
+) -> None:
+    """Let the training begin where the warm start of its seed ends, which is trained (or resumed) beside it if need be."""
+    num_steps = training.warm_start_steps
+    shared = replace(
+        training, name=f"warm-start-seed-{training.seed}", objective=FlowMatching(), num_steps=num_steps
+    )
+    beside = folder.parent / shared.name
+    train_tiny(shared, beside, device=device, on_phase=on_phase, machine=machine)
+    state = newest_state(beside)
+    assert state is not None, "a finished training leaves a state"
+    if state.step != num_steps:
+        raise UsageError(
+            f"The warm start in {beside} has {state.step} steps already and {num_steps} are wanted: expected at most as "
+            "many. Ask for its length, or train in another folder."
+        )
+    with parallel.first_before_others():
+        if parallel.is_first():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(beside / METRICS_FILE, folder / METRICS_FILE)
+            copy_state(state, folder)
+
+
 def tiny_plan(training: TinyTraining) -> GeneratorPlan:
     """Network, recipe and sampler of a training on the openmoji world."""
     steps = training.num_steps
@@ -148,7 +183,8 @@ def tiny_plan(training: TinyTraining) -> GeneratorPlan:
             num_steps=steps,
             warm_start_steps=training.warm_start_steps,
             micro_batches=training.micro_batches,
-            warmup_steps=min(300, max(1, steps // 10)),
+            warmup_steps=min(300, max(1, (training.warm_start_steps or steps) // 10)),
+            decay_start=training.warm_start_steps,
             ema_decay=0.999,
             seed=training.seed,
         ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from selfe.condition import Condition
@@ -35,6 +36,21 @@ class TrainingBatch:
     """Mean shift of the batch's grid, with which its times were drawn."""
     step: int = 0
     """Optimiser steps since this objective took over (after the warm start), from 0."""
+
+    def rows(self, which: slice) -> TrainingBatch:
+        """Some neighbouring rows, as a batch of their own."""
+        every = torch.arange(len(self.x0), device=self.x0.device)[which]
+        return replace(
+            self,
+            x0=self.x0[which],
+            eps=self.eps[which],
+            t=self.t[which],
+            s=self.s[which],
+            c=self.c.rows(every),
+            c_fake=None if self.c_fake is None else self.c_fake.rows(every),
+            dropped=self.dropped[which],
+            fresh_noise=self.fresh_noise[which],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from selfe.condition import Condition
 from selfe.objectives.batch import TrainingBatch
 from selfe.objectives.networks import Networks
 from selfe.objectives.rows import rows_where
-from selfe.path import expand, noised
+from selfe.path import expand, noised, sample_norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +107,11 @@ def evaluation_direction(networks: Networks, samples: OwnSamples, *, num_rows: i
     delta = torch.zeros(num_rows, *direction.shape[1:], device=direction.device)
     delta[samples.rows] = direction.where(expand(samples.counts, direction), 0.0)
     return delta
+
+
+def at_mean_length(delta: Tensor) -> Tensor:
+    """The Deltas of a batch (B, L, D), each scaled to their mean norm; rows without one stay zero and do not count."""
+    norms = sample_norm(delta)
+    there = norms > 0.0
+    mean = norms.sum() / there.sum().clamp_min(1)
+    return delta * torch.where(there, mean / norms, 0.0)

@@ -23,6 +23,9 @@ What the paper leaves open, and what we chose:
 - The auxiliary loss is added with weight 1, as a mean over all rows of the batch.
 - Its open question 5, to decouple s from lambda: with ``evaluation_time`` the evaluation re-noises to, and is asked at,
   max(s, evaluation_time), where there is a signal, while the network's s and lambda stay those of (t, s).
+- Its open question 2, the gap of one and two steps to fifty: ``noise_share`` of the rows train at t = 1, where every sampler
+  starts and where the paper's times almost never are. Open question 3, the weights: ``equal_delta`` gives all Deltas of a
+  batch one length, so that the norm of Delta, which falls with s, no longer weighs the rows.
 
 Cost in forward passes over a batch, where a backward pass counts as two and half of the rows have s < t: 3 for the data,
 1 for the evaluation; with the auxiliary term 1/2 more for its branch of Delta and 3/2 to train it. In all 4, or 6.
@@ -37,7 +40,7 @@ import torch
 from torch import Tensor
 
 from selfe.objectives.batch import ObjectiveResult, TrainingBatch
-from selfe.objectives.evaluation import evaluation_direction, own_samples
+from selfe.objectives.evaluation import at_mean_length, evaluation_direction, own_samples
 from selfe.objectives.fake_prompts import fake_loss
 from selfe.objectives.networks import Networks
 from selfe.objectives.targets import TargetMode, convex_target, energy_preserving, norm_ratio
@@ -62,6 +65,10 @@ class SelfE:
     """Steps over which tau goes 0 -> 1 (S.13); 0 starts at 1."""
     evaluation_time: float | None = None
     """The least time of an evaluation, in (0, 1); None evaluates at s (the paper)."""
+    noise_share: float = 0.0
+    """Share of the rows that train at t = 1, in [0, 1]; 0 draws all times as the paper does."""
+    equal_delta: bool = False
+    """Whether all Deltas of a batch get their mean length; the paper takes them as they come."""
     aux_start: int | None = None
     """Step from which the auxiliary term is on, counted as ``TrainingBatch.step``; None leaves it off."""
     aux_weight: float = AUX_WEIGHT
@@ -78,6 +85,8 @@ class SelfE:
                 f"evaluation_time {self.evaluation_time}: expected a time between 0 and 1, both excluded. Leave it out "
                 "to evaluate at s."
             )
+        if not 0.0 <= self.noise_share <= 1.0:
+            raise ValueError(f"noise_share {self.noise_share}: expected a share between 0 and 1.")
         if self.aux_start is not None and self.aux_start < 0:
             raise ValueError(
                 f"aux_start {self.aux_start}: expected a step, at least 0; leave it out for never."
@@ -95,8 +104,9 @@ class SelfE:
         return self.aux_start is not None
 
     def times(self, num_rows: int, *, mu: float, step: int, generator: torch.Generator) -> TimePair:
-        """Draw t = warp(sigmoid(z)); s = t for half of the rows, else s ~ U((1 - tau) t, t) (S.11-S.13)."""
-        return sample_times(num_rows, mu=mu, tau=anneal(step, self.anneal_steps), generator=generator)
+        """Draw t = warp(sigmoid(z)), or t = 1 for ``noise_share`` of the rows; then s as S.13 has it."""
+        tau = anneal(step, self.anneal_steps)
+        return sample_times(num_rows, mu=mu, tau=tau, generator=generator, noise_share=self.noise_share)
 
     def loss(self, networks: Networks, batch: TrainingBatch) -> ObjectiveResult:
         """The Self-E loss of one batch, and that of the auxiliary term where it is on."""
@@ -108,6 +118,8 @@ class SelfE:
         auxiliary = self.aux_start is not None and batch.step >= self.aux_start
         k = self.aux_weight if auxiliary else 1.0
         delta = evaluation_direction(networks, samples, num_rows=num_rows, k=k)
+        if self.equal_delta:
+            delta = at_mean_length(delta)
         x_self = xhat0 - delta
         beta = evaluation_weight(batch.t, batch.s)
         loss = self_e_losses(output, x_self, batch, mode=self.target, kind=kind).mean()

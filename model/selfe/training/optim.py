@@ -1,4 +1,8 @@
-"""Adam with the paper's schedule: linear warm-up, then linear decay (appendix S.2); gradients clipped by their norm."""
+"""Adam with the paper's schedule: linear warm-up, then linear decay (appendix S.2); gradients clipped by their norm.
+
+The decay may begin later than the warm-up ends. Until then nothing depends on how long the training will be, so that
+trainings of any length can share their first steps (warmup-stable-decay, Hu et al., arXiv 2404.06395).
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,30 @@ from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 
 
-def learning_rate(step: int, *, peak: float, final: float, warmup_steps: int, total_steps: int) -> float:
+def learning_rate(
+    step: int, *, peak: float, final: float, warmup_steps: int, total_steps: int, decay_start: int = 0
+) -> float:
     """Learning rate of one step (counted from 0): linear 0 -> peak over the warm-up, then linear peak -> final.
+
+    Args:
+        step: From 0.
+        peak: Rate at the end of the warm-up.
+        final: Rate one step after the last.
+        warmup_steps: Length of the warm-up.
+        total_steps: Steps of the whole training.
+        decay_start: First step of the decay, if that is after the warm-up; until then the rate stays at its peak.
 
     >>> learning_rate(0, peak=1.0, final=0.1, warmup_steps=10, total_steps=100)
     0.1
     >>> learning_rate(100, peak=1.0, final=0.1, warmup_steps=10, total_steps=100)
     0.1
+    >>> learning_rate(59, peak=1.0, final=0.1, warmup_steps=10, total_steps=100, decay_start=60)
+    1.0
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
-    progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    begin = max(warmup_steps, decay_start)
+    progress = min(1.0, max(0.0, (step - begin) / max(1, total_steps - begin)))
     return peak + (final - peak) * progress
 
 

@@ -74,6 +74,8 @@ class Recipe:
     """Learning rate to which the decay leads, one step after the last."""
     warmup_steps: int = 500
     """Length of the linear warm-up."""
+    decay_start: int = 0
+    """First step of the decay, if that is after the warm-up: the rate stays at its peak until then."""
     caption_drop: float = 0.1
     """Share of rows that train the null prompt."""
     ema_decay: float = 0.999
@@ -124,6 +126,7 @@ class ModelTraining:
             final=recipe.final_lr,
             warmup_steps=recipe.warmup_steps,
             total_steps=recipe.num_steps,
+            decay_start=recipe.decay_start,
         )
         set_learning_rate(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
@@ -154,7 +157,9 @@ class ModelTraining:
         restore_optimiser(self.model, self.optimiser, state)
 
     def settings(self, step: int) -> dict[str, Any]:
-        """Network and recipe; the objective only once it has taken over, since a warm start is shared by several.
+        """Network and recipe, without what has not mattered yet, since a warm start is shared by several trainings.
+
+        The objective counts once it has taken over, and the length of the training once the learning rate falls.
 
         The network's own grid is left out: batches name theirs, and other sizes may join a training. So are the places of
         frozen encoders, which may move.
@@ -164,8 +169,12 @@ class ModelTraining:
         for encoder in ("t5", "clip"):
             network["text"].pop(encoder, None)
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "objective"}
+        is_warm_start = step <= self.recipe.warm_start_steps
+        if is_warm_start and step <= self.recipe.decay_start:
+            for later in ("num_steps", "warm_start_steps", "decay_start", "final_lr"):
+                del recipe[later]
         settings = {"network": network, **recipe}
-        if step > self.recipe.warm_start_steps:
+        if not is_warm_start:
             objective = self.recipe.objective
             settings["objective"] = describe(objective)
         return settings
