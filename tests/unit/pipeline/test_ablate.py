@@ -7,7 +7,7 @@ import pytest
 
 from selfe.objectives.self_e import SelfE
 from selfe_eval.errors import UntrustworthyError
-from selfe_eval.pipeline.ablate import BASELINE, VARIANTS, AblationPlan
+from selfe_eval.pipeline.ablate import BASELINE, TABLE_2, VARIANTS, AblationPlan
 from selfe_eval.suites.registry import load_suite
 from selfe_eval.train.ablation import tiny_training, training_cost
 from selfe_eval.train.budget import Budget
@@ -45,23 +45,32 @@ def test_the_steps_of_the_paper_are_kept_in_proportion() -> None:
     assert (late.anneal_steps, late.aux_start) == (3000, 5500)
 
 
-def test_a_warm_start_is_part_of_the_same_steps() -> None:
-    """Objectives count from the end of the warm start, so both numbers fall by its length and never below zero."""
-    warm = replace(PLAN, budget=replace(PLAN.budget, warm_start_steps=4000))
+def test_after_a_warm_start_the_shares_are_those_of_the_steps_that_are_left() -> None:
+    """Objectives count from its end: 8520 steps with 1420 of warm start have the same shares as 7100 without, 3000 and 5500."""
+    warm = replace(PLAN, budget=replace(PLAN.budget, num_steps=8520, warm_start_steps=1420))
     late = tiny_training("x", warm.objective("self_e-aux-late"), warm.budget, seed=0).objective
 
     assert isinstance(late, SelfE)
-    assert (late.anneal_steps, late.aux_start) == (0, 1500)
+    assert (late.anneal_steps, late.aux_start) == (3000, 5500)
+
+
+def test_what_the_paper_does_not_have_is_trained_where_it_is_named() -> None:
+    """By default the paper's variants and two other objectives are trained; ours come after them in the table."""
+    ours = ("self_e-later-s", "self_e-noise", "self_e-equal", "self_e-meanflow")
+
+    assert (*TABLE_2, *ours) == tuple(VARIANTS)
+    assert {"flow_matching", "imm", "self_e", "self_e-aux-late"} <= set(TABLE_2)
 
 
 def test_the_plan_says_everything_that_decides_the_result() -> None:
-    """Objectives, budget, seeds, prompts, steps and judge stand in the plan, and the baseline is a variant."""
+    """Every training with its objective, budget, prompts, steps and judge stand in the plan; the baseline is a variant."""
     plan = PLAN.as_json()
 
     assert BASELINE in VARIANTS
-    assert plan["variants"]["self_e-convex"] == "self_e:anneal_steps=3000,target=convex"
+    assert len(plan["trainings"]) == 2 * len(VARIANTS)
+    assert plan["trainings"]["self_e-convex-seed-1"] == "self_e:anneal_steps=3000,target=convex"
     assert plan["budget"]["images_seen"] == 7100 * 64
-    assert (plan["seeds"], plan["steps"], plan["num_prompts"]) == ([0, 1], [1, 50], 553)
+    assert (plan["steps"], plan["num_prompts"]) == ([1, 50], 553)
     assert plan["suite_sha256"] == PLAN.suite.sha256
 
 
