@@ -48,8 +48,8 @@ from selfe_eval.openmoji.sprites import load_sprite_bank
 from selfe_eval.openmoji.suite_scenes import scenes_for_prompts
 from selfe_eval.pipeline.extract import features_at
 from selfe_eval.pipeline.found_images import NO_STEPS, find_images
-from selfe_eval.pipeline.geneval import continue_run, load_scorer
-from selfe_eval.pipeline.instruments import Bench, Instruments, named_instruments
+from selfe_eval.pipeline.geneval import load_scorer
+from selfe_eval.pipeline.instruments import GENEVAL, Bench, Instruments, named_instruments
 from selfe_eval.pipeline.jobs import FoundImagesJob
 from selfe_eval.pipeline.measure import measure
 from selfe_eval.pipeline.opening import planned_run
@@ -161,7 +161,7 @@ def run_geneval(subject: Subject, folder: Path) -> None:
     """Our stage alone, from files to the summary."""
     assert subject.scorer is not None
     with planned_run(folder, job_of(subject, MeasureOptions()).record()) as run:
-        continue_run(run, subject.scorer, Silence())
+        measure(run, Instruments(metrics=(GENEVAL,), measured=(), scorer=subject.scorer), Silence())
 
 
 def run_geneval_loop(subject: Subject) -> float:

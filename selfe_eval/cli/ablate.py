@@ -22,7 +22,8 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
     variants: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Variants to train; by default Table 2's (list: print them, and end)."
+            metavar="NAME,...",
+            help="Variants to train, by default Table 2's; the same folder takes more later. list: print them, and end.",
         ),
     ] = None,
     iterations: Annotated[
@@ -35,6 +36,14 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
         int, typer.Option(min=0, help="First steps that are flow matching for every variant.")
     ] = 0,
     seeds: Annotated[str, typer.Option(help="Of the trainings: each variant is trained with each.")] = "0",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Variant to compare the others with; by default flow_matching.",
+            show_default=False,
+        ),
+    ] = None,
     steps: options.Steps = "1,2,4,8,50",
     images_per_prompt: options.ImagesPerPrompt = 4,
     limit: options.Limit = None,
@@ -45,17 +54,20 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
     output_format: OutputFormat = Format.RICH,
     as_json: AsJson = False,
 ) -> None:
-    """Train the variants of the paper's Table 2 under one budget, score each, and print the table.
+    """Train the variants of the paper's Table 2 under one budget, measure each, and print the tables.
 
-    The same command again goes on where it stopped. The runs are ordinary ones: `leaderboard DIR/runs/*`.
+    The same command again goes on where it stopped, and one with other variants or seeds adds to the folder; what is there is
+    not trained, drawn or measured again. The runs are ordinary ones: `leaderboard DIR/runs/*`.
 
     \b
     Examples:
       selfe-eval ablate --out ablation --variants flow_matching,self_e --smoke --limit 60
       selfe-eval ablate --out ablation --iterations 8000 --seeds 0,1,2 --device cuda
+      selfe-eval ablate --out ablation --variants self_e,self_e-noise --baseline self_e --iterations 8000
       selfe-eval ablate --out ablation --variants list
     """  # noqa: D301 - Typer needs the control character, not its spelling
     from selfe_eval.pipeline.ablate import (
+        BASELINE,
         DETECTOR,
         TABLE_2,
         VARIANTS,
@@ -67,10 +79,10 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
 
     if variants == "list":
         for name, variant in VARIANTS.items():
-            typer.echo(f"{name:18}{variant.objective:46}{variant.about}")
+            typer.echo(f"{name:18}{variant.objective:49}{variant.about}")
         return
     names = TABLE_2 if variants is None else tuple(name.strip() for name in variants.split(","))
-    check_variants(names)
+    check_variants(names, baseline)
     step_counts, training_seeds = options.parse_steps(steps), parse_seeds(seeds)
     from selfe_eval.devices import resolve_device
     from selfe_eval.pipeline.geneval import load_scorer
@@ -96,6 +108,7 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
         report = run_ablation(
             plan,
             out,
+            baseline=baseline or BASELINE,
             device=where,
             load_scorer=lambda: load_scorer(DETECTOR, JudgeOptions(), where),
             listener=Listener(training=_training_display, progress=stage_progress(), announce=talk),

@@ -1,8 +1,9 @@
-"""Train the variants of the paper's Table 2 (and two other any-step objectives) under one budget, and score them alike.
+"""Train the variants of the paper's Table 2 (and two other any-step objectives) under one budget, and measure them alike.
 
 Files: ``ablate.json`` (the plan, written first), ``training/VARIANT-seed-N/`` (state, metrics, samples and ``checkpoint``;
 ``training/latents`` is shared), ``runs/VARIANT-seed-N/`` (ordinary run folders) and ``result.json`` (the document of
-``--json``). What is trained is not trained again, and what is scored is not scored again.
+``--json``). What is trained is not trained again, and what is measured is not measured again. A later command may ask the
+same folder for more trainings or for fewer: those that it leaves out stay where they are.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ from typing import Any
 
 from selfe_eval.errors import UsageError, unknown_name
 from selfe_eval.generate.checkpoints import find_checkpoint
-from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure, planned_experiment
+from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure_checkpoint, planned_experiment
+from selfe_eval.pipeline.instruments import Bench, Instruments, instruments_at_hand
 from selfe_eval.pipeline.jobs import CheckpointJob
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer
 from selfe_eval.records import Suite
-from selfe_eval.report.ablation import TrainedVariant, ablation_of, ablation_report
+from selfe_eval.report.ablation import ablation_of, ablation_report
+from selfe_eval.report.ablation_variant import TrainedVariant
 from selfe_eval.report.experiment import ExperimentReport
 from selfe_eval.report.published_ablations import published_ablations
 from selfe_eval.runs.atomic import atomic_write_json
+from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.train.budget import PAPER_ANNEAL_END, PAPER_AUX_START, PAPER_STEPS, Budget
 
 PLAN_FILE = "ablate.json"
 RESULT_FILE = "result.json"
 TRAINING_FOLDER = "training"
+TRAININGS = "trainings"
+"""The entry of the plan that grows."""
 BASELINE = "flow_matching"
-"""What differences and step times refer to, where it is among the variants."""
+"""What differences and step times refer to where nobody says otherwise, if it is among the variants."""
 DETECTOR = "openmoji"
 """Of the openmoji suite, for which the tiny network is trained."""
 
@@ -112,11 +118,9 @@ class AblationPlan:
         return VARIANTS[variant].objective.format(anneal=anneal, late=late)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that decides the result, as ``ablate.json`` has it."""
+        """Everything that decides the result, as ``ablate.json`` has it: what all trainings share, and the trainings."""
         return {
             "experiment": "ablate",
-            "variants": {name: self.objective(name) for name in self.variants},
-            "seeds": list(self.seeds),
             "budget": self.budget.as_json(),
             "suite": self.suite.name,
             "suite_sha256": self.suite.sha256,
@@ -126,6 +130,9 @@ class AblationPlan:
             "num_prompts": len(select_prompts(self.suite, self.limit)),
             "image_seed": 0,
             "detector": DETECTOR,
+            TRAININGS: {
+                _title(name, seed): self.objective(name) for name in self.variants for seed in self.seeds
+            },
         }
 
 
@@ -136,16 +143,20 @@ class Listener:
     training: Callable[[], AbstractContextManager[Callable[[str, int, int, dict[str, float]], None]]]
     """Opens a display of one training, to be told (what is being done, done, total, latest metrics)."""
     progress: Progress
-    """Told about every batch that is drawn or scored."""
+    """Told about every batch that is drawn or looked at."""
     announce: Callable[[str], None]
-    """Told which training comes next."""
+    """Told which training comes next, and what cannot be measured."""
 
 
-def check_variants(names: tuple[str, ...]) -> None:
+def check_variants(names: tuple[str, ...], baseline: str | None = None) -> None:
     """See that there are such variants.
 
+    Args:
+        names: The variants to train.
+        baseline: Which of them the others are compared with, where somebody said it.
+
     Raises:
-        UsageError: a name is unknown or is there twice.
+        UsageError: a name is unknown or is there twice, or the baseline is not among them.
     """
     for name in names:
         if name not in VARIANTS:
@@ -153,16 +164,28 @@ def check_variants(names: tuple[str, ...]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"--variants: give each variant once; repeated: {', '.join(repeated)}.")
+    if baseline is not None and baseline not in names:
+        raise UsageError(
+            f"--baseline {baseline}: expected one of the variants of this command ({', '.join(names)}). Name it in --variants "
+            "too, or choose one of these."
+        )
 
 
 def run_ablation(
-    plan: AblationPlan, folder: Path, *, device: str, load_scorer: Callable[[], Scorer], listener: Listener
+    plan: AblationPlan,
+    folder: Path,
+    *,
+    baseline: str,
+    device: str,
+    load_scorer: Callable[[], Scorer],
+    listener: Listener,
 ) -> ExperimentReport:
-    """Train and score what is missing, and put the table together.
+    """Train and measure what is missing, and put the tables together.
 
     Args:
         plan: What to do.
         folder: Where to; made if missing.
+        baseline: What differences refer to, where it is among the variants; no part of the plan.
         device: A torch device.
         load_scorer: Called once, after the folder has been seen to take files.
         listener: Told what is going on.
@@ -178,10 +201,13 @@ def run_ablation(
         for name in plan.variants
         for seed in plan.seeds
     }
-    with planned_experiment(folder, PLAN_FILE, plan.as_json()):
-        scorer = load_scorer()
+    with planned_experiment(folder, PLAN_FILE, plan.as_json(), growing=TRAININGS):
+        instruments = _instruments(plan, device, load_scorer(), listener.progress)
+        for metric, reason in instruments.not_measured.items():
+            listener.announce(f"{metric} is not measured: {reason}")
         from selfe_eval.train.ablation import train_variant
 
+        notices: dict[str, None] = {}
         for number, ((name, seed), training) in enumerate(trainings.items(), start=1):
             title = _title(name, seed)
             listener.announce(f"{number} of {len(trainings)}: {title} ({plan.objective(name)})")
@@ -190,28 +216,52 @@ def run_ablation(
                     training, folder / TRAINING_FOLDER / title, device=device, on_phase=on_phase
                 )
             job = _job(plan, checkpoint, device)
-            measure(job, folder / RUNS_FOLDER / title, scorer, listener.progress)
-        report = read_ablation(plan, folder)
+            made = measure_checkpoint(job, folder / RUNS_FOLDER / title, instruments, listener.progress)
+            notices |= dict.fromkeys(made.notices)
+        for notice in notices:
+            listener.announce(notice)
+        report = read_ablation(plan, folder, baseline)
         atomic_write_json(folder / RESULT_FILE, report.document)
     return report
 
 
-def read_ablation(plan: AblationPlan, folder: Path) -> ExperimentReport:
-    """The table of a folder whose trainings and runs are all complete.
+def read_ablation(plan: AblationPlan, folder: Path, baseline: str) -> ExperimentReport:
+    """The tables of a folder whose trainings and runs are all complete.
+
+    Args:
+        plan: Which of them.
+        folder: Where they are.
+        baseline: What differences refer to, where it is among the variants.
 
     Raises:
         UntrustworthyError: a run is not.
     """
     variants = [_trained(plan, folder, name) for name in plan.variants]
-    ablation = ablation_of(variants, plan.suite, baseline=BASELINE)
+    ablation = ablation_of(variants, plan.suite, baseline=baseline)
     return ablation_report(ablation, plan.budget.as_json(), published_ablations())
 
 
+def _instruments(plan: AblationPlan, device: str, scorer: Scorer, progress: Progress) -> Instruments:
+    """GenEval's judge, and what every other metric needs that can be measured here: the same for all variants."""
+    bench = Bench(
+        suite=plan.suite,
+        options=MeasureOptions(),
+        num_prompts=len(select_prompts(plan.suite, plan.limit)),
+        images_per_prompt=plan.images_per_prompt,
+        device=device,
+        load_scorer=lambda: scorer,
+    )
+    return instruments_at_hand(bench, progress)
+
+
 def _trained(plan: AblationPlan, folder: Path, name: str) -> TrainedVariant:
+    from selfe_eval.report.measures_file import read_measures
     from selfe_eval.report.scored_run import read_scored_run
     from selfe_eval.train.ablation import training_cost
 
     titles = [_title(name, seed) for seed in plan.seeds]
+    folders = [folder / RUNS_FOLDER / title for title in titles]
+    found = [read_measures(run, allow_partial=True) for run in folders]
     costs = [
         training_cost(folder / TRAINING_FOLDER / title, warm_start_steps=plan.budget.warm_start_steps)
         for title in titles
@@ -220,8 +270,9 @@ def _trained(plan: AblationPlan, folder: Path, name: str) -> TrainedVariant:
         name=name,
         objective=plan.objective(name),
         seeds=plan.seeds,
-        runs=tuple(read_scored_run(folder / RUNS_FOLDER / title, allow_partial=True) for title in titles),
-        folders=tuple(str(folder / RUNS_FOLDER / title) for title in titles),
+        runs=tuple(read_scored_run(run, allow_partial=True) for run in folders),
+        measures=tuple(() if one is None else one.measures for one in found),
+        folders=tuple(map(str, folders)),
         train_seconds=tuple(cost.seconds for cost in costs),
         step_seconds=tuple(seconds for cost in costs for seconds in cost.step_seconds),
     )

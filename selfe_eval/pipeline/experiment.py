@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from selfe_eval.errors import UntrustworthyError, UsageError
-from selfe_eval.pipeline.geneval import continue_run, refuse_incomplete
+from selfe_eval.pipeline.geneval import refuse_incomplete
+from selfe_eval.pipeline.instruments import Instruments
 from selfe_eval.pipeline.jobs import CheckpointJob
+from selfe_eval.pipeline.measure import Measurements, measure
 from selfe_eval.pipeline.opening import planned_run
 from selfe_eval.pipeline.own_prompts import write_prompts
 from selfe_eval.pipeline.progress import Progress
-from selfe_eval.pipeline.score import Scorer
-from selfe_eval.report.scored_run import ScoredRun, read_scored_run
 from selfe_eval.runs import layout
 from selfe_eval.runs.atomic import atomic_write_json
 from selfe_eval.runs.run import lock_folder
@@ -25,13 +26,16 @@ RUNS_FOLDER = "runs"
 
 
 @contextlib.contextmanager
-def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> Iterator[None]:
+def planned_experiment(
+    folder: Path, plan_file: str, plan: Mapping[str, Any], *, growing: str | None = None
+) -> Iterator[None]:
     """Hold the folder of an experiment: its plan is written before anything is computed, or found to be this one.
 
     Args:
         folder: Made if missing.
         plan_file: Name of the plan in it.
         plan: Everything that decides the result; JSON types only.
+        growing: Name of an entry of the plan, an object, to which each plan may add items; the others stay in the file.
 
     Raises:
         UsageError: the folder cannot be written, is in use, or holds another plan or something else.
@@ -45,7 +49,7 @@ def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) ->
             was_locked_before = (folder / layout.LOCK_FILE).exists()
             stack.enter_context(lock_folder(folder))
             try:
-                is_new = _write_or_compare(folder, plan_file, plan)
+                is_new = _write_or_compare(folder, plan_file, plan, growing)
             except UsageError:
                 if not was_locked_before:
                     (folder / layout.LOCK_FILE).unlink()  # somebody else's folder is left as it was
@@ -63,29 +67,29 @@ def planned_experiment(folder: Path, plan_file: str, plan: Mapping[str, Any]) ->
             raise
 
 
-def measure(job: CheckpointJob, folder: Path, scorer: Scorer, progress: Progress) -> ScoredRun:
-    """Draw and score what is missing of a checkpoint's run in a folder of its own.
+def measure_checkpoint(
+    job: CheckpointJob, folder: Path, instruments: Instruments, progress: Progress
+) -> Measurements:
+    """Draw and measure what is missing of a checkpoint's run in a folder of its own.
 
     Raises:
         UntrustworthyError: planned images are left without a score.
     """
-    with planned_run(folder, job.record()) as run:
+    record = job.record()
+    record = replace(record, measures=replace(record.measures, metrics=instruments.metrics))
+    with planned_run(folder, record) as run:
         write_prompts(run, job.suite)
-        summary = continue_run(run, scorer, progress)
-    refuse_incomplete(run, summary)
-    return read_scored_run(folder, allow_partial=True)
+        made = measure(run, instruments, progress)
+    if made.summary is not None:
+        refuse_incomplete(made.run, made.summary)
+    return made
 
 
-def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> bool:
+def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any], growing: str | None) -> bool:
     """Whether the plan is written for the first time."""
     path = folder / plan_file
     if path.exists():
-        differences = _differences(_read_plan(path), json.loads(json.dumps(plan)))
-        if differences:
-            raise UsageError(
-                f"{folder} holds an experiment with other settings, and one folder never mixes two. It differs in "
-                f"{'; '.join(differences)}. Repeat the first command to go on with it, or choose another folder with --out."
-            )
+        _go_on_with(path, json.loads(json.dumps(plan)), growing)
         return False
     strangers = _strangers(folder)
     if strangers:
@@ -95,6 +99,32 @@ def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any]) -> 
         )
     atomic_write_json(path, plan)
     return True
+
+
+def _go_on_with(path: Path, now: dict[str, Any], growing: str | None) -> None:
+    """Add the items that are new to the plan that lies there, which is the same otherwise."""
+    mine = _read_plan(path)
+    items, new = (_taken_out(plan, growing, path) for plan in (mine, now))
+    common = items.keys() & new.keys()
+    differences = [
+        *_differences(mine, now),
+        *_differences(*({name: plan[name] for name in common} for plan in (items, new))),
+    ]
+    if differences:
+        raise UsageError(
+            f"{path.parent} holds an experiment with other settings, and one folder never mixes two. It differs in "
+            f"{'; '.join(differences)}. Repeat the first command to go on with it, or choose another folder with --out."
+        )
+    if growing is not None and new.keys() > common:
+        atomic_write_json(path, {**mine, growing: {**items, **new}})
+
+
+def _taken_out(plan: dict[str, Any], name: str | None, path: Path) -> dict[str, Any]:
+    """The items of an entry, which is no more in the plan then."""
+    items = plan.pop(name, {}) if name is not None else {}
+    if not isinstance(items, dict):
+        raise _damaged(path, f"its {name} are a {type(items).__name__}")
+    return items
 
 
 def _strangers(folder: Path) -> list[str]:

@@ -18,28 +18,12 @@ from selfe_eval.pipeline.generate import FirstLook, generate
 from selfe_eval.pipeline.own_prompts import read_prompts
 from selfe_eval.pipeline.plan import select_prompts
 from selfe_eval.pipeline.progress import Progress
-from selfe_eval.pipeline.score import Scorer, score
-from selfe_eval.pipeline.summarise import num_unscored, summarise
+from selfe_eval.pipeline.score import Scorer
+from selfe_eval.pipeline.summarise import num_unscored
 from selfe_eval.records import Suite
 from selfe_eval.report.summary import Summary
 from selfe_eval.runs.judge import JudgeOptions
 from selfe_eval.runs.run import Run
-
-
-def continue_run(run: Run, scorer: Scorer, progress: Progress) -> Summary:
-    """Take a run, of a model or of found images, through the stages that GenEval needs.
-
-    Args:
-        run: The run; the caller holds its lock.
-        scorer: Judges the images.
-        progress: Told about every batch.
-
-    Raises:
-        UntrustworthyError: found images are incomplete and the run was not begun with that allowed.
-    """
-    suite = suite_of(run)
-    run = make_images(run, suite, progress, scorer.score)
-    return summarise(score(run, suite, scorer, progress), suite)[1]
 
 
 def make_images(

@@ -14,12 +14,14 @@ from typing import Any
 from selfe_eval import provenance
 from selfe_eval.errors import UsageError
 from selfe_eval.generate.checkpoints import CONFIG_FILE, CheckpointFolder
-from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure, planned_experiment
+from selfe_eval.pipeline.experiment import RUNS_FOLDER, measure_checkpoint, planned_experiment
+from selfe_eval.pipeline.instruments import GENEVAL, Instruments
 from selfe_eval.pipeline.jobs import CheckpointJob
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer
 from selfe_eval.report.experiment import ExperimentReport
 from selfe_eval.report.schedules import Cell, schedule_grid, schedule_heat_map, schedules_report
+from selfe_eval.report.scored_run import read_scored_run
 from selfe_eval.runs.atomic import atomic_write, atomic_write_json
 
 PLAN_FILE = "schedules.json"
@@ -105,12 +107,13 @@ def run_sweep(
         UntrustworthyError: planned images are left without a score.
     """
     with planned_experiment(folder, PLAN_FILE, sweep.plan()):
-        scorer = load_scorer()
+        instruments = Instruments(metrics=(GENEVAL,), measured=(), scorer=load_scorer())
         runs = {}
         for number, cell in enumerate(sweep.cells, start=1):
             announce(f"{number} of {len(sweep.cells)}: {cell.label}")
             own = folder / RUNS_FOLDER / _folder_name(cell)
-            runs[cell] = (str(own), measure(sweep.job(cell), own, scorer, progress))
+            measure_checkpoint(sweep.job(cell), own, instruments, progress)
+            runs[cell] = (str(own), read_scored_run(own, allow_partial=True))
         grid = schedule_grid(runs, sweep.default, sweep.base.suite)
         report = schedules_report(grid)
         atomic_write_json(folder / RESULT_FILE, report.document)

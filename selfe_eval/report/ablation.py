@@ -14,6 +14,8 @@ from typing import Any
 
 from selfe_eval.records import Prompt, Suite
 from selfe_eval.report import cells as text
+from selfe_eval.report.ablation_measures import measure_numbers, measures_notes, measures_tables
+from selfe_eval.report.ablation_variant import TrainedVariant
 from selfe_eval.report.experiment import ExperimentReport, TextTable
 from selfe_eval.report.leaderboard import PARTIAL_NOTE, caption
 from selfe_eval.report.outcomes import outcome_panel, scored_at
@@ -25,26 +27,6 @@ from selfe_eval.stats.paired import Difference, holm, paired_difference
 
 SCHEMA_VERSION = 1
 """Of the document of ``ablate --json``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedVariant:
-    """One variant, trained with each seed and scored."""
-
-    name: str
-    """In the table of variants."""
-    objective: str
-    """The text of its objective."""
-    seeds: tuple[int, ...]
-    """Of the trainings."""
-    runs: tuple[ScoredRun, ...]
-    """One for each seed."""
-    folders: tuple[str, ...]
-    """The run folders, one for each seed."""
-    train_seconds: tuple[float, ...]
-    """One for each seed."""
-    step_seconds: tuple[float, ...]
-    """Mean seconds of a step in each logged stretch of all trainings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,20 +140,16 @@ def time_ratio(own: Sequence[float], baseline: Sequence[float]) -> Ratio | None:
 def ablation_report(
     ablation: Ablation, budget: Mapping[str, Any], published: Sequence[PublishedAblation]
 ) -> ExperimentReport:
-    """Scores, differences to the baseline, cost, and what the paper prints."""
+    """Scores, differences to the baseline, the other metrics, cost, and what the paper prints."""
     tables = [_score_table(ablation)]
     if ablation.baseline is not None and len(ablation.variants) > 1:
         tables.append(_difference_table(ablation))
-    tables += [_cost_table(ablation), ablations_table(published)]
+    tables += [*measures_tables(ablation.variants), _cost_table(ablation), ablations_table(published)]
     return ExperimentReport(
         tables=tuple(tables),
         notes=_notes(ablation, budget, published),
         document=_document(ablation, budget, published),
-        records=tuple(
-            _record(ablation, variant, score)
-            for variant in ablation.variants
-            for score in ablation.scores[variant.name]
-        ),
+        records=tuple(record for variant in ablation.variants for record in _records(ablation, variant)),
     )
 
 
@@ -283,7 +261,7 @@ def _notes(
         f"† published ({sources}), not measured here: the paper's 0.5B model at 256 px on GenEval's own prompts and detector, "
         "without interval. Only the order of its own rows can be held beside the order of ours."
     )
-    notes += _warnings(ablation)
+    notes += [*_warnings(ablation), *measures_notes(ablation.variants)]
     return tuple(notes)
 
 
@@ -369,33 +347,74 @@ def _variant(ablation: Ablation, variant: TrainedVariant) -> dict[str, Any]:
             }
             for score in ablation.scores[variant.name]
         ],
+        "measures": [
+            {
+                "metric": number.measure.metric,
+                "protocol": number.measure.protocol_sha256,
+                "seed": number.seed,
+                "steps": number.row.steps,
+                "overall": asdict(number.row.overall),
+            }
+            for number in measure_numbers(variant)
+        ],
     }
 
 
-def _record(ablation: Ablation, variant: TrainedVariant, score: Score) -> dict[str, Any]:
+def _records(ablation: Ablation, variant: TrainedVariant) -> list[dict[str, Any]]:
+    """GenEval over all seeds at each step count, then the other metrics of each training."""
+    geneval = variant.runs[0].summary.metric
+    return [
+        *(
+            _record(ablation, variant, geneval, score.steps, score.overall) | _score_record(score)
+            for score in ablation.scores[variant.name]
+        ),
+        *(
+            _record(ablation, variant, number.measure.metric, number.row.steps, number.row.overall)
+            | {"seed": number.seed}
+            for number in measure_numbers(variant)
+        ),
+    ]
+
+
+def _record(
+    ablation: Ablation, variant: TrainedVariant, metric: str, steps: int, overall: Estimate
+) -> dict[str, Any]:
+    """What is known of every number; the other cells are empty."""
     ratio, summary = ablation.step_times[variant.name], variant.runs[0].summary
-    low, high = score.overall.ci or (None, None)
-    against = score.against
-    delta_low, delta_high = (None, None) if against is None or against.ci is None else against.ci
+    low, high = overall.ci or (None, None)
     return {
         "variant": variant.name,
         "objective": variant.objective,
         "suite": summary.suite,
         "partial": summary.partial,
         "num_seeds": len(variant.seeds),
-        "steps": score.steps,
-        "value": score.overall.value,
-        "se": score.overall.se,
+        "seed": None,
+        "metric": metric,
+        "steps": steps,
+        "value": overall.value,
+        "se": overall.se,
         "ci_low": low,
         "ci_high": high,
-        "n": score.overall.n,
-        "n_clusters": score.overall.n_clusters,
-        "seed_deviation": score.seed_deviation,
-        "delta": None if against is None else against.delta,
-        "delta_low": delta_low,
-        "delta_high": delta_high,
-        "p_adjusted": score.p_adjusted,
+        "n": overall.n,
+        "n_clusters": overall.n_clusters,
+        "seed_deviation": None,
+        "delta": None,
+        "delta_low": None,
+        "delta_high": None,
+        "p_adjusted": None,
         "train_seconds": fmean(variant.train_seconds),
         "relative_step_time": None if ratio is None else ratio.value,
         "relative_step_time_se": None if ratio is None else ratio.se,
+    }
+
+
+def _score_record(score: Score) -> dict[str, Any]:
+    against = score.against
+    low, high = (None, None) if against is None or against.ci is None else against.ci
+    return {
+        "seed_deviation": score.seed_deviation,
+        "delta": None if against is None else against.delta,
+        "delta_low": low,
+        "delta_high": high,
+        "p_adjusted": score.p_adjusted,
     }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,28 @@ def test_the_same_plan_goes_on_and_another_is_refused_entry_by_entry(tmp_path: P
         pass
 
     assert json.loads((tmp_path / "plan.json").read_text()) == PLAN
+
+
+def test_an_entry_that_grows_keeps_what_a_plan_leaves_out(tmp_path: Path) -> None:
+    """Items are added, and stay when a later plan names fewer; a changed item, or anything else, is refused."""
+
+    def planned(items: dict[str, str], **changes: Any) -> dict[str, Any]:
+        plan = {**PLAN, "items": items, **changes}
+        with planned_experiment(tmp_path, "plan.json", plan, growing="items"):
+            found: dict[str, Any] = json.loads((tmp_path / "plan.json").read_text())
+        return found
+
+    assert planned({"a": "1"})["items"] == {"a": "1"}
+    assert planned({"b": "2"})["items"] == {"a": "1", "b": "2"}
+    both = planned({"a": "1"})
+    assert both == {**PLAN, "items": {"a": "1", "b": "2"}}
+    with pytest.raises(UsageError, match=r"It differs in limit: None, now 6; a: '1', now '3'\. Repeat"):
+        planned({"a": "3", "c": "4"}, limit=6)
+    assert json.loads((tmp_path / "plan.json").read_text()) == both
+
+    (tmp_path / "plan.json").write_text(json.dumps({**PLAN, "items": [1]}))
+    with pytest.raises(UntrustworthyError, match="its items are a list"):
+        planned({"a": "1"})
 
 
 @pytest.mark.parametrize("work", [[], ["work"]], ids=["nothing", "something"])

@@ -14,8 +14,10 @@ from selfe_eval.errors import UsageError
 from selfe_eval.generate.models import FoundModel, ModelSource, find_model
 from selfe_eval.generate.overrides import SamplerOverrides
 from selfe_eval.generate.peers import PRESETS, PeerSettings
-from selfe_eval.pipeline.geneval import continue_run, load_run_generator, load_scorer, make_images
+from selfe_eval.pipeline.geneval import load_run_generator, load_scorer, make_images
+from selfe_eval.pipeline.instruments import GENEVAL, Instruments
 from selfe_eval.pipeline.jobs import BATCH_SIZE, ModelJob
+from selfe_eval.pipeline.measure import measure
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
 from selfe_eval.records import Prompt
@@ -158,9 +160,10 @@ def test_images_that_the_judge_does_not_take_are_refused_at_the_first(here: Path
     """The bundled detector takes 64 px: a model of 32 px draws one batch, of which not one image is kept."""
     write_module(here, px=32)
     scorer = load_scorer("openmoji", JudgeOptions(), "cpu")
+    judge = Instruments(metrics=(GENEVAL,), measured=(), scorer=scorer)
     with planned_run(here / "run", job_of("mine:draw", batch_size=2).record()) as run:
         with pytest.raises(UsageError, match="judges 64 x 64 px scenes; these images are 32 x 32 px"):
-            continue_run(run, scorer, Silence())
+            measure(run, judge, Silence())
         assert read_images(run.images_file) == {}
         assert not list((here / "run").rglob("*.png"))
 

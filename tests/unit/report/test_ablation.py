@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -14,17 +15,20 @@ from selfe_eval.records import Suite
 from selfe_eval.report.ablation import (
     Ablation,
     Ratio,
-    TrainedVariant,
     ablation_of,
     ablation_report,
     time_ratio,
 )
+from selfe_eval.report.ablation_variant import TrainedVariant
+from selfe_eval.report.cells import in_unit
 from selfe_eval.report.experiment import ExperimentReport, print_report, report_csv, report_markdown
+from selfe_eval.report.measures import Measure, MeasureSet
 from selfe_eval.report.published_ablations import published_ablations
 from selfe_eval.report.scored_run import ScoredRun
 from selfe_eval.train.budget import Budget
 
 MakeRun = Callable[..., ScoredRun]
+MakeMeasures = Callable[..., MeasureSet]
 BUDGET = Budget(num_steps=100, batch_size=8, warm_start_steps=10, num_scenes=64, is_smoke=False)
 
 
@@ -34,6 +38,7 @@ def variant(name: str, runs: list[ScoredRun], **changes: Any) -> TrainedVariant:
         "objective": name,
         "seeds": tuple(range(len(runs))),
         "runs": tuple(runs),
+        "measures": ((),) * len(runs),
         "folders": tuple(f"runs/{name}-seed-{seed}" for seed in range(len(runs))),
         "train_seconds": (10.0,) * len(runs),
         "step_seconds": (0.1, 0.11, 0.09),
@@ -145,3 +150,66 @@ def test_too_few_prompts_and_trainings_are_said(make_run: MakeRun, suite: Suite)
 
     for said in ("PARTIAL", "fewer than two prompts", "One training of each", "fewer than two logged"):
         assert said in notes
+
+
+def measured(make_measures: MakeMeasures, fid: float, **changes: Any) -> tuple[Measure, ...]:
+    """Of one training at 2 and 50 steps."""
+    sets = {"fid": {2: 4 * fid, 50: fid}, "coverage": {2: 0.4, 50: 0.8}, "recall": {2: 0.5, 50: 0.5}}
+    return make_measures(sets=sets, images=1, **changes).measures
+
+
+def test_the_other_metrics_stand_beside_geneval_for_each_training(
+    make_run: MakeRun, make_measures: MakeMeasures, suite: Suite
+) -> None:
+    """FID and coverage have tables with a line for each training; the document and the CSV have every metric."""
+    runs = [make_run({2: 0.3, 50: 0.8}, images=1, seed=seed) for seed in (0, 1)]
+    variants = [
+        variant("flow_matching", runs, measures=tuple(measured(make_measures, fid) for fid in (1.0, 2.0))),
+        variant("imm", runs, measures=(measured(make_measures, 3.0, spread={2: 0.2, 50: 0.1}), ())),
+    ]
+    report = report_of(ablation_of(variants, suite, baseline="flow_matching"))
+    tables = {table.title.split(",")[0].split("°")[0]: table for table in report.tables}
+    own = variants[0].measures[1][0].rows[0].overall
+    numbers = report.document["variants"][0]["measures"]
+    lines = [line for line in csv.DictReader(io.StringIO(report_csv(report))) if line["metric"] != "geneval"]
+
+    assert {"FID", "coverage", "spread"} <= tables.keys()
+    assert "recall" not in tables
+    assert tables["FID"].title == (
+        "FID°, lower is better, ± half of a 95 % interval, each training by itself"
+    )
+    assert tables["FID"].headings == ("variant", "2 steps", "50 steps")
+    assert [row[0] for row in tables["FID"].rows] == [
+        *("flow_matching, seed 0", "flow_matching, seed 1"),
+        *("imm, seed 0", "imm, seed 1"),
+    ]
+    assert tables["FID"].rows[1][1] == in_unit(own, "distance")
+    assert tables["FID"].rows[3][1:] == ("-", "-")
+    assert tables["coverage"].rows[0][2].startswith("80.0 ±")
+    assert tables["spread"].rows[0][1:] == ("-", "-")
+    assert len(numbers) == 2 * 3 * 2
+    assert numbers[6] == {
+        "metric": "fid[openmoji-clip]",
+        "protocol": variants[0].measures[1][0].protocol_sha256,
+        "seed": 1,
+        "steps": 2,
+        "overall": asdict(own),
+    }
+    assert len(lines) == 12 + 8
+    assert (lines[6]["value"], lines[6]["seed"], lines[6]["delta"]) == (str(own.value), "1", "")
+    assert any("against the reference 0f1e2d3c" in note for note in report.notes)
+
+
+def test_the_baseline_is_whichever_variant_is_named(make_run: MakeRun, suite: Suite) -> None:
+    """Against Self-E the difference of flow matching is the one that Self-E has against it, with the other sign."""
+    variants = [
+        variant("flow_matching", [make_run({2: 0.3})]),
+        variant("self_e", [make_run({2: 0.6}, seed=1)]),
+    ]
+    first, second = (ablation_of(variants, suite, baseline=name) for name in ("flow_matching", "self_e"))
+    forth, back = first.scores["self_e"][0].against, second.scores["flow_matching"][0].against
+
+    assert forth is not None
+    assert back is not None
+    assert back.delta == pytest.approx(-(forth.delta or 0.0))
+    assert "Difference to self_e" in report_of(second).tables[1].title
