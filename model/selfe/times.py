@@ -58,7 +58,8 @@ def sample_times(
 ) -> TimePair:
     """Draw (t, s): t = warp(sigmoid(z)); s = t for a share of the rows, else s ~ U((1 - tau) t, t) (S.13).
 
-    ``noise_share`` of the rows have t = 1 instead, with s drawn as for any other t; at 0 the draws are those without it.
+    A row has t = 1 instead with probability ``noise_share``, in [0, 1], and its s follows from that t. At 0 nothing more is
+    drawn, so that all times are the same bits as without it.
     """
     t = sample_t(batch, mu=mu, generator=generator)
     if noise_share > 0.0:

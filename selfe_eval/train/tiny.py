@@ -1,7 +1,9 @@
 """Preset ``tiny``: any objective on the openmoji world, with the bundled autoencoder, in minutes to hours.
 
 What `ablate` compares: the same network, data, order of batches and optimiser for every objective. Trainings with a warm
-start share it: flow matching at a constant learning rate, trained once in a folder beside theirs and copied.
+start share it: flow matching at a constant learning rate, trained once in a folder beside theirs and copied. Its state is bit
+for bit what the first steps of each would come to alone, except for objectives whose rows share captions (IMM), which would
+draw other batches from the first step on.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class TinyTraining:
     num_steps: int = 10_000
     """Optimiser steps."""
     warm_start_steps: int = 0
-    """First steps: flow matching at a constant learning rate, whatever the objective, shared by all of this seed."""
+    """First steps: flow matching at a constant learning rate after its warm-up, whatever the objective; all trainings of this
+    seed share them."""
     batch_size: int = 64
     """Rows of an optimiser step."""
     micro_batches: int = 1
@@ -149,20 +152,25 @@ def train_tiny(
 def _begin_warm(
     training: TinyTraining, folder: Path, *, device: str, on_phase: OnPhase, machine: Machine
 ) -> None:
-    """Let the training begin where the warm start of its seed ends, which is trained (or resumed) beside it if need be."""
+    """Let the training begin where the warm start of its seed ends, which is trained (or resumed) beside it if need be.
+
+    Raises:
+        UsageError: the warm start there is a longer one.
+    """
     num_steps = training.warm_start_steps
     shared = replace(
         training, name=f"warm-start-seed-{training.seed}", objective=FlowMatching(), num_steps=num_steps
     )
     beside = folder.parent / shared.name
-    train_tiny(shared, beside, device=device, on_phase=on_phase, machine=machine)
     state = newest_state(beside)
-    assert state is not None, "a finished training leaves a state"
-    if state.step != num_steps:
+    if state is not None and state.step > num_steps:
         raise UsageError(
             f"The warm start in {beside} has {state.step} steps already and {num_steps} are wanted: expected at most as "
             "many. Ask for its length, or train in another folder."
         )
+    train_tiny(shared, beside, device=device, on_phase=on_phase, machine=machine)
+    state = newest_state(beside)
+    assert state is not None, "a finished training leaves a state"
     with parallel.first_before_others():
         if parallel.is_first():
             folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,13 @@ from selfe.objectives.registry import OBJECTIVES
 from selfe.pipeline import AnyStepPipeline
 from selfe_eval.cli.train import train
 
-VARIANTS = (*OBJECTIVES, "self_e:target=eq16", "self_e:aux_start=0", "meanflow:derivative=difference")
+VARIANTS = (
+    *OBJECTIVES,
+    "self_e:target=eq16",
+    "self_e:aux_start=0",
+    "self_e:noise_share=0.15,equal_delta=true",
+    "meanflow:derivative=difference",
+)
 
 
 @pytest.fixture(scope="module")

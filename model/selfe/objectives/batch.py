@@ -38,16 +38,16 @@ class TrainingBatch:
     """Optimiser steps since this objective took over (after the warm start), from 0."""
 
     def rows(self, which: slice) -> TrainingBatch:
-        """Some neighbouring rows, as a batch of their own."""
-        every = torch.arange(len(self.x0), device=self.x0.device)[which]
+        """Some of the rows, as a batch of their own; ``phi``, ``mu`` and ``step`` stay."""
+        numbers = torch.arange(len(self.x0), device=self.x0.device)[which]
         return replace(
             self,
             x0=self.x0[which],
             eps=self.eps[which],
             t=self.t[which],
             s=self.s[which],
-            c=self.c.rows(every),
-            c_fake=None if self.c_fake is None else self.c_fake.rows(every),
+            c=self.c.rows(numbers),
+            c_fake=None if self.c_fake is None else self.c_fake.rows(numbers),
             dropped=self.dropped[which],
             fresh_noise=self.fresh_noise[which],
         )

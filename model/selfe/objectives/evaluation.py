@@ -110,7 +110,7 @@ def evaluation_direction(networks: Networks, samples: OwnSamples, *, num_rows: i
 
 
 def at_mean_length(delta: Tensor) -> Tensor:
-    """The Deltas of a batch (B, L, D), each scaled to their mean norm; rows without one stay zero and do not count."""
+    """Scale every Delta of a batch (B, L, D) to their mean norm; rows where it is zero stay so and do not count."""
     norms = sample_norm(delta)
     there = norms > 0.0
     mean = norms.sum() / there.sum().clamp_min(1)

@@ -13,4 +13,4 @@ from selfe.objectives.shortcut import Shortcut
 OBJECTIVES: dict[str, type[Objective]] = {
     objective.name: objective for objective in (FlowMatching, SelfE, IMM, MeanFlow, Shortcut, SelfEMeanFlow)
 }
-"""Name -> class; every one can be made without arguments, which gives its paper's choices at our scale."""
+"""Name -> class; every one can be made without arguments, which gives its paper's choices, where there is one, at our scale."""

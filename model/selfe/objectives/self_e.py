@@ -68,7 +68,7 @@ class SelfE:
     noise_share: float = 0.0
     """Share of the rows that train at t = 1, in [0, 1]; 0 draws all times as the paper does."""
     equal_delta: bool = False
-    """Whether all Deltas of a batch get their mean length; the paper takes them as they come."""
+    """Whether all Deltas of a batch (of a part, where it is cut) get their mean length; the paper leaves them as they are."""
     aux_start: int | None = None
     """Step from which the auxiliary term is on, counted as ``TrainingBatch.step``; None leaves it off."""
     aux_weight: float = AUX_WEIGHT
@@ -104,7 +104,7 @@ class SelfE:
         return self.aux_start is not None
 
     def times(self, num_rows: int, *, mu: float, step: int, generator: torch.Generator) -> TimePair:
-        """Draw t = warp(sigmoid(z)), or t = 1 for ``noise_share`` of the rows; then s as S.13 has it."""
+        """Draw t = warp(sigmoid(z)), or t = 1 for ``noise_share`` of the rows, and then s as ever (S.11-S.13)."""
         tau = anneal(step, self.anneal_steps)
         return sample_times(num_rows, mu=mu, tau=tau, generator=generator, noise_share=self.noise_share)
 

@@ -1,11 +1,12 @@
-"""Self-E on some rows of a batch and MeanFlow on the others: both teach the network its long jumps, from two sides.
+"""Self-E on some rows of a batch and MeanFlow on the others: two teachers for long jumps.
 
 Self-E's open question 2 is what is left between one or two steps and fifty. Its evaluation corrects where a jump lands, by
 the prompt; MeanFlow's target corrects how it gets there, along the flow. Under both V(x_t, t, s, c) is what a deterministic
 jump from t to s needs, so that one network and one sampler serve them. No paper combines them; this is ours.
 
 The loss is the mean over the rows of both. Neither is reweighted: Self-E's is a mean square per element, below 1 on
-standardised latents, and MeanFlow's adaptive weight brings its rows to about 1.
+standardised latents, and MeanFlow's adaptive weight brings its rows to about 1. In forward passes over a batch, where a
+backward pass counts as two, a step costs their mean: 3.75 with half of the rows each.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from selfe.objectives.meanflow import MeanFlow
 from selfe.objectives.networks import Networks
 from selfe.objectives.self_e import SelfE
 from selfe.times import TimePair
+from selfe.training.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class SelfEMeanFlow:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        SelfE(anneal_steps=self.anneal_steps)
+        _ = self._self_e
         if not 0.0 < self.meanflow_share < 1.0:
             raise ValueError(
                 f"meanflow_share {self.meanflow_share}: expected a share between 0 and 1, both excluded; the ends are "
@@ -49,19 +51,23 @@ class SelfEMeanFlow:
         """Self-E's times for its rows, MeanFlow's for the others.
 
         Raises:
-            ValueError: fewer than two rows.
+            TrainingError: fewer than two rows.
         """
         first = self._num_first(num_rows)
-        of_self_e = SelfE(anneal_steps=self.anneal_steps).times(first, mu=mu, step=step, generator=generator)
+        of_self_e = self._self_e.times(first, mu=mu, step=step, generator=generator)
         of_meanflow = MeanFlow().times(num_rows - first, mu=mu, step=step, generator=generator)
         return TimePair(*(torch.cat(pair) for pair in zip(of_self_e, of_meanflow, strict=True)))
 
     def loss(self, networks: Networks, batch: TrainingBatch) -> ObjectiveResult:
-        """The mean loss over all rows; metrics of the two bear their names."""
+        """The mean loss over all rows; the metrics of each bear its name.
+
+        Raises:
+            TrainingError: fewer than two rows.
+        """
         num_rows = len(batch.x0)
         first = self._num_first(num_rows)
         parts = (
-            (SelfE(anneal_steps=self.anneal_steps), batch.rows(slice(0, first)), first),
+            (self._self_e, batch.rows(slice(0, first)), first),
             (MeanFlow(), batch.rows(slice(first, None)), num_rows - first),
         )
         loss = batch.x0.new_zeros(())
@@ -72,7 +78,14 @@ class SelfEMeanFlow:
             metrics |= {f"{objective.name}_{name}": value for name, value in result.metrics.items()}
         return ObjectiveResult(loss=loss, metrics={"loss": loss.detach(), **metrics})
 
+    @property
+    def _self_e(self) -> SelfE:
+        return SelfE(anneal_steps=self.anneal_steps)
+
     def _num_first(self, num_rows: int) -> int:
         if num_rows < 2:
-            raise ValueError(f"Two objectives share a batch, which needs at least 2 rows; got {num_rows}.")
+            raise TrainingError(
+                f"{self.name} deals the rows of a batch out to two objectives: expected at least 2, got {num_rows}. Take a "
+                "larger batch, or cut it into fewer parts."
+            )
         return min(num_rows - 1, max(1, round(num_rows * (1.0 - self.meanflow_share))))

@@ -17,15 +17,15 @@ from torch.nn import Parameter
 def learning_rate(
     step: int, *, peak: float, final: float, warmup_steps: int, total_steps: int, decay_start: int = 0
 ) -> float:
-    """Learning rate of one step (counted from 0): linear 0 -> peak over the warm-up, then linear peak -> final.
+    """Learning rate of one step: linear 0 -> peak over the warm-up, constant up to ``decay_start``, then linear to final.
 
     Args:
-        step: From 0.
+        step: Counted from 0.
         peak: Rate at the end of the warm-up.
         final: Rate one step after the last.
         warmup_steps: Length of the warm-up.
         total_steps: Steps of the whole training.
-        decay_start: First step of the decay, if that is after the warm-up; until then the rate stays at its peak.
+        decay_start: First step of the decay, if that is after the warm-up; at 0 the decay follows the warm-up (the paper).
 
     >>> learning_rate(0, peak=1.0, final=0.1, warmup_steps=10, total_steps=100)
     0.1

@@ -159,7 +159,8 @@ class ModelTraining:
     def settings(self, step: int) -> dict[str, Any]:
         """Network and recipe, without what has not mattered yet, since a warm start is shared by several trainings.
 
-        The objective counts once it has taken over, and the length of the training once the learning rate falls.
+        The objective counts once it has taken over. So do the lengths of the warm start and of the whole training, and where
+        the learning rate goes; or earlier, where it falls before.
 
         The network's own grid is left out: batches name theirs, and other sizes may join a training. So are the places of
         frozen encoders, which may move.

@@ -10,12 +10,13 @@ from torch import Tensor
 from selfe.condition import Condition
 from selfe.model import ConditionalModel
 from selfe.objectives.batch import TrainingBatch
-from selfe.objectives.evaluation import evaluation_direction, own_samples
+from selfe.objectives.evaluation import at_mean_length, evaluation_direction, own_samples
 from selfe.objectives.networks import Networks
-from selfe.objectives.self_e import SelfE
+from selfe.objectives.self_e import SelfE, self_e_losses
 from selfe.objectives.targets import TargetMode, convex_target, energy_preserving
 from selfe.parametrisation import Parametrisation
 from selfe.path import evaluation_weight, noised, sample_norm
+from selfe.times import sample_times
 from selfe.training.ema import averaged_copy
 from tests.unit.selfe import exact, tiny
 from tests.unit.selfe.exact import C_FAKE, PHI, C, Gaussian
@@ -29,22 +30,6 @@ def random_batch(*, step: int = 0) -> TrainingBatch:
     t, s = torch.tensor(TIMES).T
     x0 = torch.randn(len(t), 2, 3, generator=torch.Generator().manual_seed(4))
     return exact.batch(x0, t=t, s=s, step=step)
-
-
-def rows_of(data: TrainingBatch, which: slice) -> TrainingBatch:
-    rows = torch.arange(len(data.t))[which]
-    assert data.c_fake is not None
-    return replace(
-        data,
-        x0=data.x0[rows],
-        eps=data.eps[rows],
-        t=data.t[rows],
-        s=data.s[rows],
-        c=data.c.rows(rows),
-        c_fake=data.c_fake.rows(rows),
-        dropped=data.dropped[rows],
-        fresh_noise=data.fresh_noise[rows],
-    )
 
 
 class Weighted:
@@ -114,13 +99,86 @@ def test_a_batch_is_the_mean_of_its_parts() -> None:
     t, s = torch.tensor([*TIMES, (0.8, 0.8)]).T
     x0 = torch.randn(len(t), 2, 3, generator=torch.Generator().manual_seed(4))
     whole = exact.batch(x0, t=t, s=s)
-    parts = [rows_of(whole, slice(first, first + 2)) for first in (0, 2, 4)]
+    parts = [whole.rows(slice(first, first + 2)) for first in (0, 2, 4)]
     _, _, nets = weighted_networks()
     objective = SelfE(aux_start=0)
     metrics = [objective.loss(nets, part).metrics for part in parts]
 
     for name, value in objective.loss(nets, whole).metrics.items():
         assert value.item() == pytest.approx(sum(part[name].item() for part in metrics) / 3, rel=1e-5)
+
+
+def test_rows_of_a_batch_are_a_batch() -> None:
+    """Every tensor with a row for each sample is cut, the null prompt and the numbers of the whole batch stay."""
+    data = replace(random_batch(step=7), mu=0.4, c=exact.prompts(torch.arange(5)))
+    data = replace(data, dropped=torch.tensor([False, True, False, False, True]))
+    part = data.rows(slice(1, 4))
+
+    assert part.c_fake is not None
+    assert part.c.tokens.flatten().tolist() == [1, 2, 3]
+    assert part.dropped.tolist() == [True, False, False]
+    for name in ("x0", "eps", "t", "s", "fresh_noise"):
+        assert torch.equal(getattr(part, name), getattr(data, name)[1:4]), name
+    assert len(part.c.mask) == len(part.c_fake.tokens) == 3
+    assert (part.phi, part.mu, part.step) == (data.phi, 0.4, 7)
+    assert replace(data, c_fake=None).rows(slice(1, 4)).c_fake is None
+
+
+def test_deltas_of_one_length_keep_their_directions_and_their_mean_norm() -> None:
+    """Rows with a Delta get the mean norm of those rows, whatever theirs was; rows without one stay zero."""
+    sizes = torch.tensor([0.0, 1e-6, 1.0, 0.0, 5e3])
+    delta = sizes[:, None, None] * torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(1))
+    scaled, there = at_mean_length(delta), sizes > 0
+    norms, before = sample_norm(scaled).flatten(), sample_norm(delta).flatten()
+
+    assert torch.equal(norms > 0, there)
+    assert torch.allclose(norms[there], before[there].mean())
+    assert torch.allclose(
+        scaled[there] / norms[there, None, None], delta[there] / before[there, None, None], atol=1e-6
+    )
+
+
+def test_a_batch_without_any_delta_stays_zero() -> None:
+    """With nothing to take a mean of there is no division by zero: zeros in, zeros out."""
+    assert torch.equal(at_mean_length(torch.zeros(3, 2, 4)), torch.zeros(3, 2, 4))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_equal_deltas_change_the_target_and_nothing_else(mode: TargetMode) -> None:
+    """The loss is that of the plain objective whose Delta was scaled; without s < t both are flow matching's."""
+    data, network = random_batch(), exact.by_prompt(EVALUATION)
+    nets = exact.networks(network)
+    xhat0 = network(noised(data.x0, data.eps, data.t), data.t, data.s, data.c)
+    delta = evaluation_direction(nets, own_samples(xhat0, data), num_rows=len(data.t))
+    expected = self_e_losses(xhat0, xhat0 - at_mean_length(delta), data, mode=mode, kind="x0").mean()
+    plain, equal = SelfE(target=mode), SelfE(target=mode, equal_delta=True)
+    found = equal.loss(nets, data)
+
+    assert torch.equal(found.loss, expected)
+    assert found.loss != plain.loss(nets, data).loss
+    norms = sample_norm(delta).flatten()
+    shares = (norms > 0) * norms[norms > 0].mean() / sample_norm(data.x0).flatten()
+    assert found.metrics["delta_ratio"].item() == pytest.approx(shares.mean().item())
+    same = replace(data, s=data.t)
+    assert torch.equal(equal.loss(nets, same).loss, plain.loss(nets, same).loss)
+
+
+def test_a_share_of_noise_moves_the_times_alone() -> None:
+    """The objective's times are ``sample_times`` at its annealing and share; without one they are the paper's, bit for bit."""
+
+    def drawn(objective: SelfE) -> tuple[Tensor, Tensor]:
+        return objective.times(200, mu=0.4, step=30, generator=torch.Generator().manual_seed(6))
+
+    def expected(**option: float) -> tuple[Tensor, Tensor]:
+        return sample_times(200, mu=0.4, tau=0.3, generator=torch.Generator().manual_seed(6), **option)
+
+    for objective, times in (
+        (SelfE(anneal_steps=100), expected()),
+        (SelfE(anneal_steps=100, noise_share=0.0), expected()),
+        (SelfE(anneal_steps=100, noise_share=0.2), expected(noise_share=0.2)),
+    ):
+        assert all(map(torch.equal, drawn(objective), times))
+    assert (drawn(SelfE(noise_share=0.2))[0] == 1.0).any()
 
 
 def test_which_weights_evaluate() -> None:
@@ -240,6 +298,8 @@ def test_the_energy_is_that_of_the_whole_sample() -> None:
         ({"anneal_steps": -1}, "anneal_steps -1"),
         ({"evaluation_time": 0.0}, "evaluation_time 0.0"),
         ({"evaluation_time": 1.0}, "evaluation_time 1.0"),
+        ({"noise_share": -0.1}, "noise_share -0.1"),
+        ({"noise_share": 1.1}, "noise_share 1.1"),
         ({"aux_start": -1}, "aux_start -1"),
         ({"aux_start": 0, "aux_weight": 1.1}, "aux_weight 1.1"),
         ({"aux_weight": 0.5}, "Give aux_start too"),

@@ -17,6 +17,7 @@ from selfe.training.autoencoder import AutoencoderRecipe, AutoencoderTraining
 from selfe.training.errors import SettingsChangedError
 from selfe.training.log import METRICS_FILE
 from selfe.training.loop import LoopOptions, Trainable, train
+from selfe.training.state import copy_state, newest_state
 from selfe.training.trainer import Captioned, ModelTraining, Recipe
 from tests.unit.selfe import tiny
 
@@ -69,6 +70,65 @@ def test_a_folder_goes_on_only_with_its_own_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingsChangedError, match=r"peak_lr was 0\.001 and is 0\.5"):
         train(other, tmp_path, LoopOptions(num_steps=2))
     train(training("self_e"), tmp_path, LoopOptions(num_steps=2, log_every=1))
+
+
+def of_recipe(**changes: Any) -> ModelTraining:
+    """Three steps of a warm start at a constant rate, and five more."""
+    recipe = Recipe(objective=FlowMatching(), num_steps=8, warm_start_steps=3, decay_start=3, warmup_steps=2)
+    return ModelTraining(tiny.config(), replace(recipe, **changes), tiny.RandomLatents(), device=CPU)
+
+
+def test_in_a_warm_start_no_setting_counts_that_has_not_mattered_yet() -> None:
+    """Objective, lengths and final rate are free up to its last step and settings from the next one on; the rest always is."""
+    base = of_recipe()
+    later: tuple[dict[str, Any], ...] = (
+        {"objective": SelfE()},
+        {"num_steps": 20},
+        {"final_lr": 1e-6},
+        {"warm_start_steps": 5, "decay_start": 5},
+    )
+    for changes in later:
+        assert of_recipe(**changes).settings(3) == base.settings(3), changes
+        assert of_recipe(**changes).settings(4) != base.settings(4), changes
+    at_once: tuple[dict[str, Any], ...] = (
+        {"peak_lr": 0.5},
+        {"warmup_steps": 1},
+        {"seed": 1},
+        {"caption_drop": 0.2},
+        {"ema_decay": 0.9},
+        {"clip_norm": 2.0},
+        {"batch_size": 8},
+        {"micro_batches": 2},
+    )
+    for changes in at_once:
+        assert of_recipe(**changes).settings(3) != base.settings(3), changes
+
+
+def test_a_rate_that_falls_in_the_warm_start_makes_the_lengths_settings() -> None:
+    """Where the decay begins before the objective, the objective alone is free until it takes over."""
+    base = of_recipe(decay_start=1)
+
+    assert of_recipe(decay_start=1, num_steps=20).settings(1) == base.settings(1)
+    assert of_recipe(decay_start=1, num_steps=20).settings(2) != base.settings(2)
+    assert of_recipe(decay_start=1, objective=SelfE()).settings(3) == base.settings(3)
+    assert of_recipe(decay_start=1, objective=SelfE()).settings(4) != base.settings(4)
+
+
+def test_a_shared_warm_start_is_refused_with_another_peak(tmp_path: Path) -> None:
+    """A training of another length and objective goes on from it bit for bit as if it were its own; another peak does not."""
+    shared = of_recipe(num_steps=3)
+    train(shared, tmp_path / "shared", LoopOptions(num_steps=3, log_every=1))
+    state = newest_state(tmp_path / "shared")
+    assert state is not None
+    copy_state(state, tmp_path / "copied")
+    copy_state(state, tmp_path / "other")
+    alone, gone_on = (of_recipe(objective=SelfE(), num_steps=5) for _ in range(2))
+    train(alone, tmp_path / "alone", LoopOptions(num_steps=5, log_every=1))
+    train(gone_on, tmp_path / "copied", LoopOptions(num_steps=5, log_every=1))
+
+    assert_same_state(alone, gone_on)
+    with pytest.raises(SettingsChangedError, match=r"peak_lr was 0\.001 and is 0\.5"):
+        train(of_recipe(peak_lr=0.5), tmp_path / "other", LoopOptions(num_steps=8))
 
 
 def test_a_folder_goes_on_only_with_its_own_batch_size(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from selfe.objectives.flow_matching import FlowMatching
 from selfe.objectives.registry import OBJECTIVES
 from selfe.objectives.self_e import SelfE
+from selfe.objectives.self_e_meanflow import SelfEMeanFlow
 from selfe_eval.errors import UsageError
 from selfe_eval.train.objectives import objective_from, rows_of_a_part
 
@@ -16,8 +17,12 @@ def test_a_bare_name_is_the_objective_with_its_defaults(name: str) -> None:
 
 
 def test_options_are_read_by_their_types() -> None:
-    """A number comes out as the number of its field."""
+    """A number comes out as the number of its field, and true as what it says."""
     assert objective_from("self_e:anneal_steps=600") == SelfE(anneal_steps=600)
+    assert objective_from("self_e:noise_share=0.15,equal_delta=true") == SelfE(
+        noise_share=0.15, equal_delta=True
+    )
+    assert objective_from("self_e_meanflow:meanflow_share=0.25") == SelfEMeanFlow(meanflow_share=0.25)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,9 @@ def test_options_are_read_by_their_types() -> None:
         ("self_e:target=eq16,target=convex", "give target once"),
         ("self_e:anneal_steps=many", "self_e:anneal_steps=many: expected a value of the kind int"),
         ("self_e:", "option of self_e"),
+        ("self_e:noise_share=1.5", "noise_share 1.5: expected a share between 0 and 1"),
+        ("self_e:equal_delta=yes", "value of self_e:equal_delta"),
+        ("self_e_meanflow:meanflow_share=1", "the ends are the objectives self_e and meanflow"),
         ("self_e:anneal_steps", "self_e:anneal_steps=: expected a value of the kind int"),
     ],
 )
