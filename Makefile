@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test browser check format
+.PHONY: setup demo results test browser check format
 
 setup: $(STAMP)
 
@@ -17,6 +17,10 @@ $(STAMP): pyproject.toml
 demo: setup
 	$(BIN)/selfe-eval geneval --ckpt flow-tiny --steps 1,2,4,8,50 --images-per-prompt 1
 	$(BIN)/selfe-eval geneval --ckpt selfe-tiny --steps 1,2,4,8,50 --images-per-prompt 1
+
+# How the published results were made and how long it took. Runs nothing: it takes hours.
+results:
+	@cat results/RECIPE.md
 
 check: setup
 	$(BIN)/ruff check .
