@@ -1,4 +1,4 @@
-"""The verb ``schedules``: which s_k and eta suit a checkpoint, at each step count."""
+"""The verb ``schedules``: which s_k, eta and warp suit a checkpoint, at each step count."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def schedules(  # noqa: PLR0913 - the parameters are the options
         typer.Option(help="Second times to try: next, current, or numbers between (0: next, 1: current)."),
     ] = "next,0.25,0.5,0.75,current",
     etas: Annotated[str, typer.Option(help="Shares of fresh noise to try, each from 0 to 1.")] = "0,0.5,1",
+    warps: Annotated[
+        str,
+        typer.Option(help="Shifts of the times towards noise to try: model (its own), or numbers (0: none)."),
+    ] = "model",
     noise_rule: Annotated[
         Literal["ddpm", "heuristic"] | None,
         typer.Option(help="How much fresh noise eta = 1 is; by default the checkpoint's."),
@@ -47,7 +51,7 @@ def schedules(  # noqa: PLR0913 - the parameters are the options
     output_format: OutputFormat = Format.RICH,
     as_json: AsJson = False,
 ) -> None:
-    """Sweep the second time s_k and eta of the sampler; compare each cell with the checkpoint's own way.
+    """Sweep the second time s_k, eta and the warp of the sampler; compare each cell with the checkpoint's own way.
 
     Each cell is a run folder, so `leaderboard`, `compare` and `validate` work on it. The same command again goes on
     where it stopped.
@@ -56,6 +60,7 @@ def schedules(  # noqa: PLR0913 - the parameters are the options
     Examples:
       selfe-eval schedules --ckpt selfe-tiny --steps 1,2,4 --limit 120 --images-per-prompt 1
       selfe-eval schedules --ckpt selfe-tiny --s-schedules next,current --etas 1 --format md
+      selfe-eval schedules --ckpt selfe-tiny --s-schedules next --etas 1 --warps model,-1,0,1 --steps 2,4,8
     """  # noqa: D301 - Typer needs the control character, not its spelling
     from selfe_eval.generate.checkpoints import find_checkpoint, verify_checkpoint
     from selfe_eval.generate.overrides import SamplerOverrides
@@ -82,6 +87,7 @@ def schedules(  # noqa: PLR0913 - the parameters are the options
         ),
         s_schedules=parse_schedules(s_schedules),
         etas=parse_etas(etas),
+        warps=parse_warps(warps),
     )
     verify_checkpoint(checkpoint)
     folder = out or EXPERIMENTS_FOLDER / sweep.folder_name()
@@ -95,7 +101,7 @@ def schedules(  # noqa: PLR0913 - the parameters are the options
             announce=talk,
         )
     write_report(report, Format.JSON if as_json else output_format)
-    talk(f"runs and heat maps: {folder}")
+    talk(f"runs and result: {folder}")
 
 
 def parse_schedules(text: str) -> tuple[str, ...]:
@@ -133,6 +139,36 @@ def parse_etas(text: str) -> tuple[float, ...]:
     values = tuple(float(item) for item in items)
     _refuse_repeated("--etas", text, [f"{value:g}" for value in values])
     return values
+
+
+def parse_warps(text: str) -> tuple[float | None, ...]:
+    """Warps of the times from a comma-separated list, in its order; None for the model's own.
+
+    Raises:
+        UsageError: one is neither ``model`` nor a number that the sampler takes, or is there twice.
+
+    >>> parse_warps("model, -1,0.50")
+    (None, -1.0, 0.5)
+    """
+    from selfe_eval.generate.overrides import GREATEST_WARP
+
+    items = [item.strip() for item in text.split(",")]
+    bad = [repr(item) for item in items if item != "model" and not _is_between(item, GREATEST_WARP)]
+    if bad:
+        raise UsageError(
+            f"--warps {text!r}: expected model or numbers from -{GREATEST_WARP} to {GREATEST_WARP}, separated by commas, as "
+            f"in model,0,1; found {', '.join(bad)}."
+        )
+    values = tuple(None if item == "model" else float(item) + 0.0 for item in items)
+    _refuse_repeated("--warps", text, ["model" if value is None else f"{value:g}" for value in values])
+    return values
+
+
+def _is_between(item: str, greatest: float) -> bool:
+    try:
+        return abs(float(item)) <= greatest
+    except ValueError:
+        return False
 
 
 def _is_share(item: str) -> bool:

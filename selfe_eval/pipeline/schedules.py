@@ -1,7 +1,7 @@
-"""Sweep the sampler's second time s_k and its eta for a checkpoint (Self-E, appendix S.3.1 and Fig. S.4).
+"""Sweep the sampler's second time s_k, its eta and the warp of its times (Self-E, S.11, S.3.1 and Fig. S.4).
 
 Files: ``schedules.json`` (the plan, written first), ``runs/CELL/`` (an ordinary run folder for each way to sample),
-``result.json`` (the document of ``--json``) and ``heat-steps-NNN.png``.
+``result.json`` (the document of ``--json``) and, where s_k or eta vary, ``heat-steps-NNN.png``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from selfe_eval.pipeline.jobs import CheckpointJob
 from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import Scorer
 from selfe_eval.report.experiment import ExperimentReport
-from selfe_eval.report.schedules import Cell, schedule_grid, schedule_heat_map, schedules_report
+from selfe_eval.report.schedules import (
+    Cell,
+    has_heat_map,
+    schedule_grid,
+    schedule_heat_map,
+    schedules_report,
+)
 from selfe_eval.report.scored_run import read_scored_run
 from selfe_eval.runs.atomic import atomic_write, atomic_write_json
 
@@ -33,11 +39,13 @@ class Sweep:
     """What to sweep."""
 
     base: CheckpointJob
-    """Everything but the two swept options: checkpoint, prompts, step counts, images, and other overrides."""
+    """Everything but the swept options: checkpoint, prompts, step counts, images, and other overrides."""
     s_schedules: tuple[str, ...]
     """In the order to show them."""
     etas: tuple[float, ...]
     """In the order to draw them."""
+    warps: tuple[float | None, ...] = (None,)
+    """In the order to draw them; None: the checkpoint's own."""
     default: Cell = field(init=False)
     """The checkpoint's own way."""
     cells: tuple[Cell, ...] = field(init=False)
@@ -45,18 +53,24 @@ class Sweep:
 
     def __post_init__(self) -> None:
         default = default_cell(self.base.checkpoint)
-        swept = (Cell(s_schedule=s, eta=eta) for s in self.s_schedules for eta in self.etas)
+        swept = (
+            Cell(s_schedule=s, eta=eta, warp=warp)
+            for s in self.s_schedules
+            for eta in self.etas
+            for warp in self.warps
+        )
         object.__setattr__(self, "default", default)
         object.__setattr__(self, "cells", tuple(dict.fromkeys([default, *swept])))
 
     def plan(self) -> dict[str, Any]:
-        """Everything that decides the result, as ``schedules.json`` has it."""
+        """Everything that decides the result, as ``schedules.json`` has it; warps only where other ones are swept."""
         record = self.base.record()
         return {
             "experiment": "schedules",
             "spec": record.spec.as_json(),
             "s_schedules": list(self.s_schedules),
             "etas": list(self.etas),
+            **({} if self.warps == (None,) else {"warps": list(self.warps)}),
         }
 
     def folder_name(self) -> str:
@@ -65,7 +79,7 @@ class Sweep:
 
     def job(self, cell: Cell) -> CheckpointJob:
         """The run of one cell."""
-        overrides = replace(self.base.overrides, s_schedule=cell.s_schedule, eta=cell.eta)
+        overrides = replace(self.base.overrides, s_schedule=cell.s_schedule, eta=cell.eta, warp=cell.warp)
         return replace(self.base, overrides=overrides)
 
 
@@ -117,13 +131,14 @@ def run_sweep(
         grid = schedule_grid(runs, sweep.default, sweep.base.suite)
         report = schedules_report(grid)
         atomic_write_json(folder / RESULT_FILE, report.document)
-        for steps in grid.steps:
+        for steps in grid.steps if has_heat_map(grid) else ():
             atomic_write(folder / f"heat-steps-{steps:03d}.png", schedule_heat_map(grid, steps))
     return report
 
 
 def _folder_name(cell: Cell) -> str:
-    return f"s-{cell.s_schedule.replace(',', '_')}-eta-{cell.eta:g}"
+    way = f"s-{cell.s_schedule.replace(',', '_')}-eta-{cell.eta:g}"
+    return way if cell.warp is None else f"{way}-warp-{cell.warp:g}"
 
 
 def _as_typed(schedule: str | float | Iterable[float]) -> str:

@@ -1,4 +1,4 @@
-"""A sweep of the sampler's two free choices, s_k and eta: each cell against the checkpoint's own way, paired.
+"""A sweep of the sampler's free choices, s_k, eta and the warp of the times: each cell against the checkpoint's own way, paired.
 
 The question "is this cell different?" is asked of every other cell at every step count, so the p-values are adjusted
 (Holm) over all of them. The best cell of a step count is chosen by the images that score it, and is shown as that.
@@ -7,7 +7,7 @@ The question "is this cell different?" is asked of every other cell at every ste
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from selfe_eval.errors import UntrustworthyError
@@ -35,11 +35,14 @@ class Cell:
     """``next``, ``current`` or a number between them."""
     eta: float
     """Share of fresh noise a step."""
+    warp: float | None = None
+    """Mean shift of the times (S.11); None: the checkpoint's own."""
 
     @property
     def label(self) -> str:
         """As a sentence names it."""
-        return f"s_k {self.s_schedule}, eta {self.eta:g}"
+        way = f"s_k {self.s_schedule}, eta {self.eta:g}"
+        return way if self.warp is None else f"{way}, warp {self.warp:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,17 @@ class ScheduleGrid:
     def steps(self) -> list[int]:
         """The step counts, ascending."""
         return sorted({score.steps for score in self.scores})
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every way to sample, in the order of the runs."""
+        return list(dict.fromkeys(score.cell for score in self.scores))
+
+    @property
+    def warps(self) -> list[float | None]:
+        """The checkpoint's own warp, and the others ascending."""
+        others = {cell.warp for cell in self.cells if cell.warp is not None}
+        return [None, *sorted(others)]
 
     @property
     def num_comparisons(self) -> int:
@@ -142,18 +156,24 @@ def schedules_report(grid: ScheduleGrid) -> ExperimentReport:
 
 
 def schedule_heat_map(grid: ScheduleGrid, steps: int) -> bytes:
-    """The scores of a step count as a PNG: schedules down, etas across, the default framed."""
+    """The scores of a step count as a PNG: schedules down, etas across, the default framed; at the checkpoint's own warp."""
     schedules, etas = _axes(grid)
+    own_grid = ", at its own warp" if len(grid.warps) > 1 else ""
     cells = [
         [_heat_cell(grid, _found(grid, Cell(s_schedule=s, eta=eta), steps)) for eta in etas]
         for s in schedules
     ]
     stamp = ", PARTIAL" if grid.summary.partial else ""
     title = (
-        f"{grid.summary.model} at {steps} step{'s' if steps > 1 else ''}{stamp}: per cent of images correct\n"
+        f"{grid.summary.model} at {steps} step{'s' if steps > 1 else ''}{own_grid}{stamp}: per cent of images correct\n"
         f"± is half of a 95 % interval; framed: the checkpoint's own way"
     )
     return heat_map(title, [f"s_k {s}" for s in schedules], [f"eta {eta:g}" for eta in etas], cells)
+
+
+def has_heat_map(grid: ScheduleGrid) -> bool:
+    """Whether s_k or eta vary at the checkpoint's own warp."""
+    return sum(cell.warp is None for cell in grid.cells) > 1
 
 
 def _heat_cell(grid: ScheduleGrid, score: CellScore | None) -> HeatCell:
@@ -168,6 +188,7 @@ def _heat_cell(grid: ScheduleGrid, score: CellScore | None) -> HeatCell:
 
 def _best_table(grid: ScheduleGrid) -> TextTable:
     rows = []
+    has_warps = len(grid.warps) > 1
     for steps in grid.steps:
         best, default = grid.best(steps), grid.at(grid.default, steps)
         rows.append(
@@ -175,6 +196,7 @@ def _best_table(grid: ScheduleGrid) -> TextTable:
                 str(steps),
                 best.cell.s_schedule + (" *" if best.cell == grid.default else ""),
                 f"{best.cell.eta:g}",
+                *([_warp_text(best.cell.warp)] if has_warps else []),
                 text.value_and_half_width(best.overall),
                 text.value_and_half_width(default.overall),
                 text.DASH if best.against is None else text.signed_points(best.against),
@@ -183,14 +205,24 @@ def _best_table(grid: ScheduleGrid) -> TextTable:
             )
         )
     return TextTable(
-        title=f"The best of {len(_cells(grid))} ways to sample {grid.summary.model}, at each step count (* the default)",
-        headings=("steps", "s_k", "eta", "score", "default", "difference", "p (Holm)", "n"),
+        title=f"The best of {len(grid.cells)} ways to sample {grid.summary.model}, at each step count (* the default)",
+        headings=(
+            "steps",
+            "s_k",
+            "eta",
+            *(["warp"] if has_warps else []),
+            "score",
+            "default",
+            "difference",
+            "p (Holm)",
+            "n",
+        ),
         rows=tuple(rows),
     )
 
 
 def _grid_table(grid: ScheduleGrid, steps: int) -> TextTable:
-    schedules, etas = _axes(grid)
+    """Schedules and etas, or both of them and warps where those vary."""
 
     def shown(cell: Cell) -> str:
         score = _found(grid, cell, steps)
@@ -198,11 +230,24 @@ def _grid_table(grid: ScheduleGrid, steps: int) -> TextTable:
             return text.DASH
         return text.value_and_half_width(score.overall) + (" *" if cell == grid.default else "")
 
+    title = f"{steps} step{'s' if steps > 1 else ''} (* the default)"
+    schedules, etas = _axes(grid)
+    if len(grid.warps) == 1:
+        return TextTable(
+            title=title,
+            headings=("s_k", *(f"eta {eta:g}" for eta in etas)),
+            rows=tuple((s, *(shown(Cell(s_schedule=s, eta=eta)) for eta in etas)) for s in schedules),
+        )
+    ways = dict.fromkeys(replace(cell, warp=None) for cell in grid.cells)
     return TextTable(
-        title=f"{steps} step{'s' if steps > 1 else ''} (* the default)",
-        headings=("s_k", *(f"eta {eta:g}" for eta in etas)),
-        rows=tuple((s, *(shown(Cell(s_schedule=s, eta=eta)) for eta in etas)) for s in schedules),
+        title=title,
+        headings=("way", "own warp", *(f"warp {warp:g}" for warp in grid.warps if warp is not None)),
+        rows=tuple((way.label, *(shown(replace(way, warp=warp)) for warp in grid.warps)) for way in ways),
     )
+
+
+def _warp_text(warp: float | None) -> str:
+    return "own" if warp is None else f"{warp:g}"
 
 
 def _notes(grid: ScheduleGrid) -> tuple[str, ...]:
@@ -218,8 +263,8 @@ def _notes(grid: ScheduleGrid) -> tuple[str, ...]:
     notes += [caption(grid.summary), own_way, optimistic]
     if 1 in grid.steps:
         notes.append(
-            "At 1 step there is no noise to add, so eta plays no part; `next` then means the checkpoint's one_step_s, and a "
-            "number f means s = f t."
+            "At 1 step there is no noise to add and no time in between, so eta and the warp play no part; `next` then means "
+            "the checkpoint's one_step_s, and a number f means s = f t."
         )
     if any(score.overall.se is None for score in grid.scores):
         notes.append(
@@ -247,6 +292,7 @@ def _score(grid: ScheduleGrid, score: CellScore) -> dict[str, Any]:
     return {
         "s_schedule": score.cell.s_schedule,
         "eta": score.cell.eta,
+        "warp": score.cell.warp,
         "is_default": score.cell == grid.default,
         "steps": score.steps,
         "overall": asdict(score.overall),
@@ -266,6 +312,7 @@ def _record(grid: ScheduleGrid, score: CellScore) -> dict[str, Any]:
         "partial": grid.summary.partial,
         "s_schedule": score.cell.s_schedule,
         "eta": score.cell.eta,
+        "warp": score.cell.warp,
         "is_default": score.cell == grid.default,
         "steps": score.steps,
         "value": overall.value,
@@ -282,13 +329,9 @@ def _record(grid: ScheduleGrid, score: CellScore) -> dict[str, Any]:
     }
 
 
-def _cells(grid: ScheduleGrid) -> list[Cell]:
-    return list(dict.fromkeys(score.cell for score in grid.scores))
-
-
 def _axes(grid: ScheduleGrid) -> tuple[list[str], list[float]]:
     """The schedules in the order asked for, and the etas ascending."""
-    found = _cells(grid)
+    found = grid.cells
     return list(dict.fromkeys(cell.s_schedule for cell in found)), sorted({cell.eta for cell in found})
 
 

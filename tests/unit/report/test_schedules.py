@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from selfe_eval.report.heat_map import HeatCell, heat_map
 from selfe_eval.report.schedules import (
     Cell,
     ScheduleGrid,
+    has_heat_map,
     schedule_grid,
     schedule_heat_map,
     schedules_report,
@@ -93,6 +95,36 @@ def test_every_format_shows_every_cell_and_says_what_it_is_not(grid: ScheduleGri
     assert shown.count("±") > 6
     assert len(lines) == len(report.document["cells"]) == 6
     assert {line["n"] for line in lines} == {"480"}
+
+
+def test_warps_have_columns_beside_the_checkpoints_own(make_run: MakeRun, suite: Suite) -> None:
+    """Where warps vary, a way to sample is a line and a warp a column; the best is named with its warp in every format."""
+    early, linear = (replace(DEFAULT, warp=warp) for warp in (-1.0, 0.0))
+    curves = {DEFAULT: 0.3, linear: 0.6, early: 0.2, OTHER: 0.4}
+    runs = {cell: (cell.label, make_run({4: share}, images=2)) for cell, share in curves.items()}
+    made = schedule_grid(runs, DEFAULT, suite)
+    report = schedules_report(made)
+    best, whole = report.tables
+
+    assert made.best(4).cell == linear
+    assert made.warps == [None, -1.0, 0.0]
+    assert linear.label == "s_k next, eta 1, warp 0"
+    assert best.headings[:5] == ("steps", "s_k", "eta", "warp", "score")
+    assert best.rows[0][:4] == ("4", "next", "1", "0")
+    assert whole.headings == ("way", "own warp", "warp -1", "warp 0")
+    assert [row[0] for row in whole.rows] == ["s_k next, eta 1", "s_k current, eta 1"]
+    assert whole.rows[0][1].endswith(" *")
+    assert whole.rows[1][2:] == ("-", "-")
+    assert [cell["warp"] for cell in report.document["cells"]] == [None, 0.0, -1.0, None]
+    assert [line["warp"] for line in csv.DictReader(io.StringIO(report_csv(report)))] == [
+        "",
+        "0.0",
+        "-1.0",
+        "",
+    ]
+    assert report.document["num_comparisons"] == 3
+    assert has_heat_map(made)
+    assert not has_heat_map(schedule_grid({cell: runs[cell] for cell in (DEFAULT, early)}, DEFAULT, suite))
 
 
 def test_too_few_prompts_are_said(make_run: MakeRun, suite: Suite) -> None:
