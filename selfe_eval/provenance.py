@@ -27,6 +27,7 @@ PACKAGES = (
     "numpy",
     "pillow",
     "open_clip_torch",
+    "resvg-py",
     "safetensors",
     "opencv-python",
     "opencv-python-headless",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfe_eval.cli.terminal import talk
+
 if TYPE_CHECKING:
     from selfe_eval.report.entry import Entry
     from selfe_eval.report.published import PublishedRow
@@ -57,11 +59,15 @@ def leaderboard(
       selfe-eval leaderboard results/runs/* --format html > leaderboard.html
     """
     from selfe_eval.report.entry import read_entry
+    from selfe_eval.report.libraries import library_note
     from selfe_eval.report.published import published_rows
     from selfe_eval.report.published_ablations import published_ablations
     from selfe_eval.report.ranks import ranked
 
     entries = ranked([read_entry(run, allow_partial=allow_partial) for run in runs])
+    releases = library_note([(entry.model, entry.libraries) for entry in entries])
+    if releases:
+        talk(f"note: {releases}")
     beside = published and any(entry.summary for entry in entries)
     rows = published_rows() if beside else ()
     ablations = published_ablations() if beside else ()

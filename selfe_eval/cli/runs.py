@@ -11,7 +11,7 @@ import typer
 
 from selfe_eval.cli import options
 from selfe_eval.cli.measuring import print_run, run_instruments
-from selfe_eval.cli.terminal import stage_progress
+from selfe_eval.cli.terminal import stage_progress, talk
 from selfe_eval.errors import UntrustworthyError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
     """  # noqa: D301 - Typer needs the control character, not its spelling
     from selfe_eval.pipeline.geneval import suite_of
     from selfe_eval.pipeline.validate import problems
+    from selfe_eval.report.libraries import libraries_of, library_note
     from selfe_eval.runs.run import open_run
 
     opened = open_run(run)
@@ -102,6 +103,9 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
             f"{run} is not whole and unchanged: {len(found)} problem{'s' if len(found) > 1 else ''} (listed "
             f"on stdout). {_remedy(opened)}"
         )
+    releases = library_note([(run.name, libraries_of(opened.record.attempts))])
+    if releases:
+        talk(f"note: {releases}")
     if not as_json:
         num_images = len(opened.record.prompt_ids) * opened.spec.images_per_prompt * len(opened.spec.steps)
         typer.echo(f"valid: {num_images} images, their scores and the summary are whole and unchanged")

@@ -16,6 +16,7 @@ from selfe_eval.pipeline.progress import Progress
 from selfe_eval.pipeline.score import GenEvalViewer
 from selfe_eval.pipeline.summarise import summarise
 from selfe_eval.pipeline.summarise_measures import summarise_measures
+from selfe_eval.provenance import attempt
 from selfe_eval.records import Suite
 from selfe_eval.report.measures import MeasureSet
 from selfe_eval.report.summary import Summary
@@ -84,6 +85,8 @@ def score_again(run: Run, instruments: Instruments, progress: Progress) -> tuple
     """
     suite = suite_of(run)
     run = look(run, _viewers(run, suite, instruments), progress)
+    if instruments.measured:
+        run = _with_releases(run)
     if run.ranks.is_first:
         _write_values(run, suite, instruments)
     run.ranks.meet()
@@ -109,6 +112,14 @@ def summarise_all(run: Run) -> Measurements:
     if summary is None:
         run = run.update(status="complete")
     return Measurements(run=run, summary=summary, measures=measures)
+
+
+def _with_releases(run: Run) -> Run:
+    """The run with an attempt that names what is installed, where none does: features may be older than that."""
+    now = attempt(stage="measure")
+    if any(one.get("versions") == now["versions"] for one in run.record.attempts):
+        return run
+    return run.update(attempts=(*run.record.attempts, now))
 
 
 def _viewers(run: Run, suite: Suite, instruments: Instruments) -> list[Viewer]:

@@ -28,11 +28,13 @@ from selfe_eval.pipeline.progress import Advance, Progress
 from selfe_eval.pipeline.read_ahead import one_ahead, trays
 from selfe_eval.pipeline.reference_images import ReferenceImages
 from selfe_eval.pipeline.reference_world import ReferenceWorld, drawn_scenes
+from selfe_eval.provenance import json_sha256
 from selfe_eval.records import ImageKey
 from selfe_eval.runs import layout
 from selfe_eval.runs.images import ImageRecord
+from selfe_eval.runs.scores import protocol_of
 from selfe_eval.score.detectors.protocol import RgbImages
-from selfe_eval.score.features.protocol import Extractor, extractor_id
+from selfe_eval.score.features.protocol import Extractor
 from selfe_eval.score.features.store import FeatureFiles, stored_features, stored_hashes, write_features
 
 BLOCK = 1024
@@ -105,7 +107,9 @@ def _kept_features(
 ) -> FeatureFiles:
     """Compute and write the blocks that are missing, then all of them. Raises OSError where they cannot be written."""
     hashes = _image_hashes(reference)
-    folder = layout.features_folder(cache, extractor.name, extractor_id(extractor)) / reference.sha256[:32]
+    folder = (
+        layout.features_folder(cache, extractor.name, _cache_id(reference, extractor)) / reference.sha256[:32]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     parts = {folder / f"{number:05d}.safetensors": part for number, part in enumerate(_parts(reference))}
     missing = {path: part for path, part in parts.items() if not _is_there(path, hashes[part])}
@@ -120,6 +124,14 @@ def _kept_features(
             write_features(unfinished, vectors, hashes[part])
             unfinished.replace(path)
     return stored_features({path: hashes[part] for path, part in parts.items()})
+
+
+def _cache_id(reference: ReferenceImages | ReferenceWorld, extractor: Extractor) -> str:
+    """Of the extractor and of libraries: a run's numbers are not made with another release than the run says."""
+    description = extractor.describe()
+    drawn = reference.releases if isinstance(reference, ReferenceWorld) else {}
+    releases = {**description.get("releases", {}), **drawn}
+    return json_sha256({"extractor": protocol_of(description), "releases": releases})[:16]
 
 
 def _is_there(path: Path, hashes: tuple[str, ...]) -> bool:

@@ -49,7 +49,7 @@ class ReferenceWorld:
 
     @property
     def sha256(self) -> str:
-        """Of everything that decides the pixels; the wording of the prompts does not."""
+        """Of everything that decides the pixels but the rasteriser; the wording of the prompts does not."""
         asked = [
             {name: value for name, value in one.metadata().items() if name != "prompt"}
             for one in self.prompts
@@ -61,9 +61,13 @@ class ReferenceWorld:
                 "seed": _SEED,
                 "scenes_per_prompt": SCENES_PER_PROMPT,
                 "pictures": provenance.bytes_sha256(json.dumps([picture(name) for name in CLASSES]).encode()),
-                "resvg": importlib.metadata.version("resvg-py"),
             }
         )
+
+    @property
+    def releases(self) -> dict[str, str]:
+        """The rasteriser, whose releases may differ in the shade of an edge: runs name it, and what is kept goes by it."""
+        return {"resvg": importlib.metadata.version("resvg-py")}
 
     @property
     def num_images(self) -> int:

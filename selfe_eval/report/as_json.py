@@ -121,6 +121,7 @@ def comparison_document(comparison: Comparison, flips: Sequence[Mapping[str, Any
         "primary": comparison.primary,
         "paired_by": ["prompt", "noise"] if comparison.same_noise else ["prompt"],
         "not_comparable": dict(comparison.not_comparable),
+        "notes": list(comparison.notes),
         "flips": list(flips),
     }
 

@@ -21,6 +21,7 @@ from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.metrics import METRICS, Unit
 from selfe_eval.provenance import json_sha256
 from selfe_eval.report.evidence import ImageEvidence, MetricEvidence, RunEvidence, SetEvidence
+from selfe_eval.report.libraries import Libraries
 from selfe_eval.runs.atomic import atomic_write_json
 from selfe_eval.runs.journal import refuse_constant
 
@@ -103,6 +104,7 @@ class Baseline:
             "prompts": _task_ranges(evidence.tasks),
             "images_per_prompt": evidence.images_per_prompt,
             "seed": evidence.seed,
+            **_libraries_json(evidence.libraries),
             "metrics": {name: _metric_json(metric, images) for name, metric in evidence.metrics.items()},
         }
 
@@ -128,7 +130,7 @@ def promoted(
         lack = "is partial" if evidence.partial else "has no numbers"
         raise UntrustworthyError(
             f"The run of {evidence.model} on {evidence.suite} {lack}, and a baseline has to cover its suite whole. "
-            "Finish it with `selfe-eval resume RUN`, or repeat it without --limit and --allow-partial."
+            "Finish it with `selfe-eval resume RUN`; where prompts were left out, measure the whole suite in a new run."
         )
     history = () if former is None else (*former.history, _as_former(former))
     return Baseline(
@@ -186,6 +188,11 @@ def _task_ranges(tasks: Mapping[int, str]) -> list[dict[str, Any]]:
     return [{"task": tasks[run[0]], "first": run[0], "last": run[-1]} for run in found]
 
 
+def _libraries_json(libraries: Libraries) -> dict[str, Any]:
+    """Nothing where they are not known, as in files that do not speak of them."""
+    return {"libraries": {name: list(releases) for name, releases in libraries.items()}} if libraries else {}
+
+
 def _metric_json(metric: MetricEvidence, images: Images) -> dict[str, Any]:
     return {
         "protocol_sha256": metric.protocol_sha256,
@@ -228,6 +235,7 @@ def _baseline(document: Mapping[str, Any]) -> Baseline:
         partial=False,
         spec_sha256=document["spec_sha256"],
         metrics={name: _metric(name, one, images) for name, one in document["metrics"].items()},
+        libraries={name: tuple(releases) for name, releases in document.get("libraries", {}).items()},
     )
     baseline = Baseline(
         evidence=evidence,

@@ -20,6 +20,7 @@ import numpy as np
 from selfe_eval.errors import unknown_name
 from selfe_eval.metrics import METRICS, Unit
 from selfe_eval.report.evidence import ImageEvidence, MetricEvidence, RunEvidence, SetEvidence
+from selfe_eval.report.libraries import library_note
 from selfe_eval.report.outcomes import task_panel
 from selfe_eval.report.sentences import amount
 from selfe_eval.score.clip_score import PROTOCOLS
@@ -85,6 +86,8 @@ class Comparison:
     """pass: no loss of delta anywhere; fail: a loss is shown; inconclusive: neither."""
     reason: str
     """Why, in words."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, in sentences."""
 
 
 def compare(
@@ -126,6 +129,7 @@ def compare(
         same_noise=noise,
         outcome=outcome,
         reason=reason,
+        notes=tuple(filter(None, [library_note((("A", a.libraries), ("B", b.libraries)))])),
     )
 
 

@@ -34,6 +34,7 @@ def comparison_markdown(
     blocks = [f"**{outcome}**: {markdown_text(comparison.reason)}", _runs(a, b)]
     if comparison.metrics:
         blocks.append(pairing_note(comparison, a, b))
+    blocks += map(markdown_text, comparison.notes)
     for metrics in filter(None, (comparison.metrics[:1], comparison.metrics[1:])):
         rows = [
             (title(one.metric), *row_cells(one, row), WORDS[row.outcome])

@@ -56,6 +56,8 @@ def print_comparison(
     console.print(Text(f"B: {run_title(b)}"))
     if comparison.metrics:
         console.print(Text(pairing_note(comparison, a, b)))
+    for note in comparison.notes:
+        console.print(Text(note, style="yellow"))
     for metrics in filter(None, (comparison.metrics[:1], comparison.metrics[1:])):
         console.print()
         console.print(_table(metrics, wide=console.width >= NARROW_COLUMNS))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfe_eval.generate.peers import PRESETS
+from selfe_eval.report.libraries import Libraries, libraries_of
 from selfe_eval.report.measures import MeasureSet
 from selfe_eval.report.measures_file import read_measures
 from selfe_eval.report.published import published_rows
@@ -36,6 +37,8 @@ class Entry:
     """Those of the other metrics; one of both is there."""
     hardware: str = ""
     """What its seconds were measured on, in a few words; empty where that is not known."""
+    libraries: Libraries = field(default_factory=dict)
+    """What it was drawn and measured with; empty where that is not known."""
     printed_as: str | None = None
     """What papers call the preset that drew; None where they print none."""
     ranks: Mapping[int, str] = field(default_factory=dict)
@@ -120,4 +123,8 @@ def _circumstances(run: Path) -> dict[str, Any]:
         return {}
     record = open_run(run).record
     preset = PRESETS.get(record.spec.adapter or "")
-    return {"hardware": hardware_of(record), "printed_as": preset.published if preset else None}
+    return {
+        "hardware": hardware_of(record),
+        "libraries": libraries_of(record.attempts),
+        "printed_as": preset.published if preset else None,
+    }

@@ -6,12 +6,13 @@ No file of images and no feature is needed any more, so evidence can be committe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfe_eval.metrics import Unit
+from selfe_eval.report.libraries import Libraries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +77,5 @@ class RunEvidence:
     """Of what the run was asked to do."""
     metrics: Mapping[str, MetricEvidence]
     """By full name, in the order of the table of metrics."""
+    libraries: Libraries = field(default_factory=dict)
+    """What it was drawn and measured with; empty where that is not known."""

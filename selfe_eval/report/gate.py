@@ -36,6 +36,7 @@ from selfe_eval.report.comparison import (
 )
 from selfe_eval.report.evidence import RunEvidence
 from selfe_eval.report.gate_policy import Margins, Policy, is_named
+from selfe_eval.report.libraries import library_note
 from selfe_eval.report.sentences import amount
 from selfe_eval.stats.drawdown import ALPHA, MIN_CLUSTERS
 from selfe_eval.stats.one_sided import half_width, one_sided_p
@@ -323,6 +324,9 @@ def _notes(baseline: RunEvidence, run: RunEvidence, gated: Sequence[str], policy
             f"The baseline has {baseline.images_per_prompt} images of each prompt, the run {run.images_per_prompt}; "
             "only those that both have are paired."
         )
+    releases = library_note((("baseline", baseline.libraries), ("run", run.libraries)))
+    if releases:
+        yield releases
     ungated = [name for name in gated if not _is_gated(name, policy)]
     if ungated:
         yield f"No direction of {', '.join(ungated)} is better: not gated."

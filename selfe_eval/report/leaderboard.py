@@ -17,6 +17,7 @@ from rich.text import Text
 from selfe_eval.records import TASKS
 from selfe_eval.report import cells
 from selfe_eval.report.entry import Entry, Scored, measured_alike
+from selfe_eval.report.libraries import library_note
 from selfe_eval.report.published import PublishedRow, source_marks
 from selfe_eval.report.sentences import verdict_sentence, verdict_word
 from selfe_eval.report.summary import METRIC, Row, Summary
@@ -98,8 +99,8 @@ REPRODUCED = "◇"
 
 
 def group_notes(group: Sequence[Scored]) -> list[str]:
-    """What one must know of a table: on what its seconds were measured, what its ranks say or why there are none."""
-    notes = [_seconds_note(group)]
+    """What one must know of a table: on what it was measured, what its ranks say or why there are none."""
+    notes = [_seconds_note(group), library_note([(entry.model, entry.libraries) for entry, _ in group])]
     notes += [RANK_NOTE] if is_ranked(group) else []
     reasons = dict.fromkeys(entry.unranked for entry, _ in group if entry.unranked)
     for reason in reasons:

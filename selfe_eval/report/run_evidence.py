@@ -17,6 +17,7 @@ from selfe_eval.metrics import METRICS
 from selfe_eval.records import Suite
 from selfe_eval.report.comparison import run_value
 from selfe_eval.report.evidence import ImageEvidence, MetricEvidence, RunEvidence, SetEvidence
+from selfe_eval.report.libraries import libraries_of
 from selfe_eval.report.measures import Measure, MeasureSet
 from selfe_eval.report.measures_file import read_measures
 from selfe_eval.report.outcomes import scored_at
@@ -127,6 +128,7 @@ def _run_evidence(
         partial=any(one.partial for one in stated),
         spec_sha256=run.spec.sha256,
         metrics=metrics,
+        libraries=libraries_of(run.record.attempts),
     )
 
 

@@ -12,9 +12,9 @@ from selfe_eval.records import ImageKey
 from selfe_eval.runs.images import key_from_json, key_json
 from selfe_eval.runs.journal import read_journal
 
-_NOT_PROTOCOL = frozenset({"config_file", "device", "torch", "weights_file"})
-"""Keys of a scorer's description that may differ between two runs that are still comparable. The version of
-open_clip is not among them: its 2.29 changed what the same weights compute (QuickGELU)."""
+_NOT_PROTOCOL = frozenset({"config_file", "device", "releases", "torch", "weights_file"})
+"""Keys of a scorer's description that may differ between two runs that are still comparable. ``releases`` are those of
+libraries that decide nothing which the description does not state: see `ClipModel.library`."""
 
 
 def protocol_of(description: Any) -> Any:

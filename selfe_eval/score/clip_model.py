@@ -51,9 +51,21 @@ class ClipModel:
     weights_sha256: str
     """Of the weight file."""
     config_sha256: str | None = None
-    """Of the configuration of a user's own folder."""
+    """Of the configuration, where it lies in a folder beside the weights."""
     is_own: bool = False
     """Whether the weights are a user's: neither published nor bundled."""
+    is_bundled: bool = False
+    """Whether it is the tiny model of the openmoji world."""
+
+    @property
+    def library(self) -> dict[str, Any]:
+        """The release of open_clip, for a description of the model.
+
+        It identifies the published models, whose transform is the release's default. The bundled one states its
+        transform in a configuration with a hash, and its activation; there the release is only kept beside the scores.
+        """
+        release = {"open_clip": open_clip.__version__}
+        return {"releases": release} if self.is_bundled else release
 
 
 def bundled_model(folder: Path | None = None) -> ClipModel:
@@ -75,6 +87,8 @@ def bundled_model(folder: Path | None = None) -> ClipModel:
         name=weights.config["name"],
         pretrained=None,
         weights_sha256=weights.sha256,
+        config_sha256=_config_sha256(folder),
+        is_bundled=True,
     )
 
 
@@ -174,7 +188,6 @@ def model_from_folder(folder: Path) -> ClipModel:
     network, preprocess, tokenizer = _from_folder(folder)
     if _is_openai_s(weights, sha256):
         _require_quick_gelu(network, str(folder), weights)
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     return ClipModel(
         network=network,
         preprocess=preprocess,
@@ -182,7 +195,7 @@ def model_from_folder(folder: Path) -> ClipModel:
         name="local-dir",
         pretrained=None,
         weights_sha256=sha256,
-        config_sha256=json_sha256(config),
+        config_sha256=_config_sha256(folder),
         is_own=True,
     )
 
@@ -241,6 +254,10 @@ def _only_weight_file(folder: Path) -> Path:
             "the others, or name a weight file as OpenAI published it."
         )
     return found[0]
+
+
+def _config_sha256(folder: Path) -> str:
+    return json_sha256(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
 
 
 def _from_folder(folder: Path) -> tuple[Any, Any, Any]:

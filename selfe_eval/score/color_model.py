@@ -101,6 +101,7 @@ def _for_colors(model: ClipModel) -> ColorModel:
         "color_pretrained": model.pretrained,
         "color_weights_sha256": model.weights_sha256,
         "color_quick_gelu": uses_quick_gelu(model.network),
+        **model.library,
     }
     if model.config_sha256 is not None:
         record["color_config_sha256"] = model.config_sha256

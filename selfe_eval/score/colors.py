@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -90,12 +89,11 @@ class ColorClassifier:
         return cls(bundled_model(folder), device=device)
 
     def describe(self) -> dict[str, Any]:
-        """Model, weights, activation, arithmetic, sentences and version; "color_variant" if the model is not official."""
+        """Model, weights, activation, release, arithmetic and sentences; "color_variant" if the model is not official."""
         return {
             **self._model.record,
             "color_mode": self._mode,
             "templates": list(TEMPLATES),
-            "open_clip": open_clip.__version__,
         }
 
     @torch.inference_mode()

@@ -138,6 +138,7 @@ def comparison_tables(compared: Compared) -> list[TextTable]:
             is_partial=compared.first.partial or compared.second.partial,
             notes=(
                 pairing_note(compared.comparison, compared.first, compared.second),
+                *compared.comparison.notes,
                 *map(family_note, filter(None, (metrics[:1], metrics[1:]))),
                 *(f"{name} is not compared: {why}" for name, why in left_out(compared.comparison).items()),
             ),

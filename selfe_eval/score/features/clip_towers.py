@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -218,7 +217,7 @@ def _record(model: ClipModel, first_side: int | None) -> dict[str, Any]:
         "image_px": side if isinstance(side, int) else list(side),
         "layer": "joint embedding, not normalised",
         "context_length": int(model.tokenizer([""]).shape[1]),
-        "open_clip": open_clip.__version__,
+        **model.library,
     }
     if first_side is not None:
         record["first_resize"] = f"centre square, Lanczos to {first_side} px"

@@ -11,6 +11,7 @@ from selfe_eval.pipeline.instruments import Instruments
 from selfe_eval.pipeline.measure import measure, score_again, summarise_all
 from selfe_eval.pipeline.opening import existing_run, planned_run
 from selfe_eval.pipeline.progress import Silence
+from selfe_eval.report.libraries import libraries_of
 from selfe_eval.runs.measures import MeasureOptions
 from selfe_eval.runs.run import open_run
 from selfe_eval.suites.registry import load_suite
@@ -76,3 +77,19 @@ def test_a_run_without_geneval_is_complete_once_its_stages_are_run_one_by_one(fo
         made = summarise_all(run)
     assert made.summary is None
     assert made.run.record.status == open_run(folder).record.status == "complete"
+
+
+def test_a_metric_from_features_of_another_release_names_both(folder: Path) -> None:
+    """After an update a metric may follow from kept features, and the run says which releases had a hand in it."""
+    run_with(folder, SPREAD)
+    run = open_run(folder)
+    assert [attempt["stage"] for attempt in run.record.attempts] == ["plan", "generate", "score"]
+
+    before = [{**one, "versions": {**one["versions"], "torch": "1.0"}} for one in run.record.attempts]
+    run.update(attempts=tuple(before))
+    for _ in range(2):
+        run_with(folder, SPREAD)
+
+    again = open_run(folder).record.attempts
+    assert [attempt["stage"] for attempt in again] == ["plan", "generate", "score", "measure"]
+    assert libraries_of(again)["torch"] == ("1.0", libraries_of(again[3:])["torch"][0])

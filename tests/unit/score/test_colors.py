@@ -15,6 +15,7 @@ from selfe_eval.errors import UsageError
 from selfe_eval.records import COLORS
 from selfe_eval.resources import checkpoints_dir
 from selfe_eval.runs.judge import COLOR_MODES, ColorMode, JudgeOptions
+from selfe_eval.runs.scores import protocol_of
 from selfe_eval.score.color_model import ColorModel
 from selfe_eval.score.colors import NEAR_TIE, TEMPLATES, ColorClassifier, ColorLabel, load_color_classifier
 
@@ -193,7 +194,9 @@ def test_the_bundled_detector_goes_with_the_bundled_colors(mode: ColorMode) -> N
     assert record["color_model"] == "openmoji-clip"
     assert record["color_mode"] == mode
     assert record["templates"] == list(TEMPLATES)
-    assert record["open_clip"] == open_clip.__version__
+    assert record["releases"] == {"open_clip": open_clip.__version__}
+    assert "color_config_sha256" in record
+    assert open_clip.__version__ not in map(str, protocol_of(record).values())
     assert "color_variant" not in record
 
 

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from torchvision.transforms.functional import center_crop  # type: ignore[import-untyped]
 
 from selfe_eval.errors import UsageError
-from selfe_eval.provenance import file_sha256
+from selfe_eval.provenance import file_sha256, json_sha256
 from selfe_eval.resources import checkpoints_dir
+from selfe_eval.runs.scores import protocol_of
 from selfe_eval.score.clip_model import model_from_file, uses_quick_gelu
 from selfe_eval.score.detectors.protocol import RgbImages
 from selfe_eval.score.features.clip_towers import load_openmoji, load_published, square
@@ -119,6 +120,21 @@ def test_a_description_names_model_weights_and_resize_and_no_place() -> None:
     assert "variant" not in description
     assert str(checkpoints_dir()) not in json.dumps(description)
     assert extractor_id(towers) == extractor_id(load_openmoji("cpu", None))
+
+
+def test_the_release_of_open_clip_identifies_published_models_alone(weights: Path) -> None:
+    """The bundled model is known by weights and configuration; its release is kept, and decides no comparison."""
+    bundled, published = (
+        load_openmoji("cpu", None),
+        load_published("tiny", _published(weights), "cpu", weights),
+    )
+    protocol = protocol_of(bundled.describe())
+    config = json.loads((checkpoints_dir() / "openmoji-clip" / "open_clip_config.json").read_text())
+
+    assert bundled.describe()["releases"] == {"open_clip": open_clip.__version__}
+    assert open_clip.__version__ not in map(str, protocol.values())
+    assert protocol["config_sha256"] == json_sha256(config)
+    assert protocol_of(published.describe())["open_clip"] == open_clip.__version__
 
 
 def test_published_weights_are_known_by_their_hash(weights: Path) -> None:
