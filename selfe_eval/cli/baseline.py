@@ -68,7 +68,8 @@ def promote(
             f"The run {run} is {opened.record.status}, and a baseline has to be complete. Go on with it: "
             f"{opened.resume_command}"
         )
-    made = promoted(read_evidence(run), opened.spec.checkpoint_sha256, promotion, former)
+    evidence = read_evidence(run, allow_partial=True)  # a partial one is refused in a baseline's own words
+    made = promoted(evidence, opened.spec.checkpoint_sha256, promotion, former)
     write_baseline(to, made)
     replaced = (
         f", in the place of the one of {former.promotion.at} by {former.promotion.who}" if former else ""
@@ -162,6 +163,9 @@ def _print(found: Baseline) -> None:
             shown = percent(value) if value is None or metric.unit == "share" else f"{value:.4g}"
             table.add_row(Text(name), str(steps), shown, metric.protocol_sha256[:8])
     console.print(table)
+    releases = [f"{name} {' and '.join(found)}" for name, found in evidence.libraries.items()]
+    if releases:
+        console.print(Text(f"Measured with {', '.join(releases)}."))
     console.print(Text(f"{made.at}  {made.who}: {made.why}  (sha256 {found.sha256[:12]})"))
     for former in reversed(found.history):
         console.print(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfe_eval.cli import options
-from selfe_eval.cli.terminal import talk
+from selfe_eval.cli.terminal import command, talk
 from selfe_eval.errors import UntrustworthyError, UsageError, VerdictError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _tell_github(decisions: Sequence[Decision], policy: Policy) -> None:
             stream.write(gate_markdown(decisions))
     if os.environ.get("GITHUB_ACTIONS"):
         for line in annotation_lines(decisions, policy.on_inconclusive):
-            talk(line)
+            command(line)
 
 
 def _end(decisions: Sequence[Decision], policy: Policy, run: Path) -> None:

@@ -1,7 +1,7 @@
 """Talk to the person, on stderr only: bars on a terminal, plain lines elsewhere; rich honours NO_COLOR.
 
 For clusters SELFE_EVAL_LOG changes that: ``quiet`` says nothing but errors, ``json`` says one JSON object a line, always
-with the keys ``time``, ``stage``, ``done``, ``total`` and ``detail``.
+with the keys ``time``, ``stage``, ``done``, ``total`` and ``detail``. Annotations in a job of GitHub Actions stay as they are.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def complain(message: str) -> None:
         _event("error", detail=message.removeprefix("error: "))
     else:
         _say(message)
+
+
+def command(line: str) -> None:
+    """A line for the program that runs the job, which reads it as it is: in every mode."""
+    _say(line)
 
 
 def _event(stage: str, *, done: int | None = None, total: int | None = None, detail: str = "") -> None:

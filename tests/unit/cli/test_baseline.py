@@ -64,6 +64,7 @@ def test_a_partial_run_is_no_baseline(finished_run: FinishedRun, tmp_path: Path)
     result = promote(finished_run("part", {2: 0.5}, limit=100), tmp_path / "main.json")
 
     assert isinstance(result.exception, UntrustworthyError)
+    assert "--allow-partial" not in str(result.exception)
     assert not (tmp_path / "main.json").exists()
 
 

@@ -118,7 +118,8 @@ def test_a_partial_run_is_exit_3_with_a_document(before: Path, finished_run: Fin
     result = invoke(before, finished_run("partial", {2: 0.5, 8: 0.7}, limit=100), "--json")
 
     assert json.loads(result.stdout)["outcome"] == "not_comparable"
-    assert "partial" in str(failure(result, UntrustworthyError))
+    assert "The run is partial" in str(failure(result, UntrustworthyError))
+    assert "--allow-partial" not in str(result.exception)
 
 
 def test_a_missing_step_count_is_exit_3(before: Path, finished_run: FinishedRun) -> None:
@@ -160,6 +161,14 @@ def test_github_gets_a_summary_and_annotations(before: Path, worse: Path, tmp_pa
     assert json.loads(result.stdout)["outcome"] == "fail"
     assert result.stderr.startswith("::error title=selfe-eval gate%3A FAIL::")
     assert summary.read_text().startswith("# before\n### selfe-eval gate: FAIL\n")
+
+
+@pytest.mark.parametrize("mode", ["quiet", "json"])
+def test_annotations_are_said_in_every_mode(before: Path, worse: Path, mode: str) -> None:
+    """Who wants quiet logs, or JSON ones, still sees on GitHub that the gate failed."""
+    result = invoke(before, worse, GITHUB_ACTIONS="true", SELFE_EVAL_LOG=mode)
+
+    assert any(line.startswith("::error title=selfe-eval gate") for line in result.stderr.splitlines())
 
 
 def test_the_xml_has_the_answers(before: Path, worse: Path, tmp_path: Path) -> None:
