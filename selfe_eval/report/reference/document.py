@@ -49,8 +49,10 @@ REPORT, RECIPE = "REPORT.md", "RECIPE.md"
 SAMPLES = "samples-"
 """Names of sample sheets begin with it, and end in the name of the model."""
 
-_LANDSCAPE = 2
+_ABREAST = 2
 """Sample sheets beside each other."""
+_SHEET_PX = 384
+"""Their width on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +164,13 @@ class Blocks:
             return _left_out(f"{FIGURES_FOLDER}/{SAMPLES}MODEL.png")
         models = [name.removeprefix(SAMPLES).removesuffix(".png") for name in names]
         pictures = [
-            f"![Samples of {model}]({FIGURES_FOLDER}/{name})"
+            f'<img src="{FIGURES_FOLDER}/{name}" width="{_SHEET_PX}" alt="Samples of {model}">'
             for model, name in zip(models, names, strict=True)
         ]
         rows = [
             f"| {' | '.join(line)} |"
-            for start in range(0, len(names), _LANDSCAPE)
-            for line in (models[start : start + _LANDSCAPE], pictures[start : start + _LANDSCAPE])
+            for start in range(0, len(names), _ABREAST)
+            for line in (models[start : start + _ABREAST], pictures[start : start + _ABREAST])
         ]
         rows.insert(1, "| :-: | :-: |")
         return "\n".join(rows)

@@ -10,11 +10,8 @@ from typing import Any
 from selfe_eval.report import cells
 from selfe_eval.report.entry import hardware_of
 from selfe_eval.report.experiment import TextTable
-from selfe_eval.report.reference.headline import FLOW, SELF_E
+from selfe_eval.report.reference.headline import SELF_E
 from selfe_eval.report.reference.results import ABLATION, ReferenceRun, Results
-
-_TRAINED_AS = {FLOW: "flow_matching", SELF_E: "self_e"}
-"""Bundled checkpoint -> the variant of the ablation that it is."""
 
 
 def provenance_table(results: Results) -> TextTable:
@@ -79,10 +76,15 @@ def drawing_seconds(run: ReferenceRun) -> float | None:
     return None if None in known else images * sum(seconds for seconds in known if seconds is not None)
 
 
-def training_of(name: str, results: Results) -> dict[str, Any] | None:
-    """The entry of a run's variant in the document of the ablation; None where it was not trained there."""
+def training_of(name: str, results: Results) -> Mapping[str, Any] | None:
+    """The entry of a run's weights in the document of the ablation; None where they were not trained there.
+
+    A bundled checkpoint is the variant whose run was drawn by the same weights.
+    """
     document = results.documents.get(ABLATION)
-    wanted = {name, name.rpartition("-seed-")[0], _TRAINED_AS.get(name)}
+    weights = _weights(results.runs[name])
+    alike = {other for other, run in results.runs.items() if weights and _weights(run) == weights}
+    wanted = {name, *alike}
     found = [one for one in (document["variants"] if document else []) if one["variant"] in wanted]
     return found[0] if found else None
 
@@ -145,10 +147,9 @@ def _row(name: str, run: ReferenceRun, results: Results) -> tuple[str, ...]:
     training = training_of(name, results)
     summary, record = run.summary, run.record
     command = _command(run)
-    weights = record.spec.checkpoint_sha256 or {}
     return (
         name,
-        weights.get("model.safetensors", cells.DASH)[:8],
+        _weights(run)[:8] or cells.DASH,
         ", ".join(map(str, training["seeds"])) if training else cells.DASH,
         _training_cell(training, results),
         str(record.spec.seed),
@@ -159,6 +160,11 @@ def _row(name: str, run: ReferenceRun, results: Results) -> tuple[str, ...]:
         _commit(run),
         f"({commands(results).index(command) + 1})" if command else cells.DASH,
     )
+
+
+def _weights(run: ReferenceRun) -> str:
+    """Hash of the weights that drew; empty where it is not known."""
+    return (run.record.spec.checkpoint_sha256 or {}).get("model.safetensors", "")
 
 
 def _training_cell(training: Mapping[str, Any] | None, results: Results) -> str:

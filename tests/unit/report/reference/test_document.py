@@ -74,7 +74,7 @@ def test_committed_documents_are_what_the_program_writes(name: str) -> None:
 
 def test_figures_and_the_report_name_each_other() -> None:
     """Every figure that the report shows is there, and every figure that is there is shown."""
-    shown = re.findall(r"\(figures/([^)]+)\)", (RESULTS / REPORT).read_text(encoding="utf-8"))
+    shown = re.findall(r"[(\"]figures/([^)\"]+)[)\"]", (RESULTS / REPORT).read_text(encoding="utf-8"))
     folder = RESULTS / "figures"
 
     assert sorted(shown) == sorted(path.name for path in folder.glob("*"))
@@ -102,7 +102,7 @@ def test_a_report_of_everything_leaves_nothing_out(folder: Path) -> None:
 
     assert LEFT_OUT not in text
     for path in (folder / "figures").iterdir():
-        assert f"(figures/{path.name})" in text
+        assert f"figures/{path.name}" in text
     for part in (
         "| self_e-noise |",
         "**helps**",
@@ -164,6 +164,17 @@ def test_the_time_of_trainings_counts_what_is_shared_once(folder: Path) -> None:
     made.write_documents(folder, DOCUMENTS)
 
     assert rendered(folder, "{{ training_time() }}") == "30 min"
+
+
+def test_a_bundled_model_is_the_variant_with_its_weights(folder: Path) -> None:
+    """Where a variant's run has the weights of a bundled model, that model's row has the seed and seconds of its training."""
+    made.write_documents(folder, DOCUMENTS)
+    before = rendered(folder, "{{ provenance() }}")
+    shutil.copytree(folder / "openmoji" / "selfe-tiny", folder / "openmoji" / "self_e")
+    after = rendered(folder, "{{ provenance() }}")
+
+    assert re.search(r"^\| selfe-tiny \| \w+ \| - \| - \|", before, re.MULTILINE)
+    assert re.search(r"^\| selfe-tiny \| \w+ \| 2 \| 800 \+ 200 \|", after, re.MULTILINE)
 
 
 def test_the_time_of_drawing_is_that_of_the_runs(folder: Path) -> None:
