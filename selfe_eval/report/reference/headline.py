@@ -14,6 +14,7 @@ from selfe_eval.report.published_ablations import published_ablations
 from selfe_eval.report.reference.results import ReferenceRun, Results
 from selfe_eval.report.sentences import verdict_sentence, verdict_word
 from selfe_eval.report.summary import Row
+from selfe_eval.stats.estimate import Estimate
 
 SELF_E, FLOW = "selfe-tiny", "flow-tiny"
 """The bundled models."""
@@ -77,9 +78,8 @@ def headline_notes(runs: Sequence[ReferenceRun]) -> list[str]:
 
 def aims(results: Results) -> tuple[Aim, ...]:
     """What was asked of the two models before they were trained, and whether the numbers measured reach it."""
-    best = _share(results, SELF_E, 50)
-    few = _share(results, SELF_E, 2)
-    flow = _share(results, FLOW, 2)
+    at_best, at_few, of_flow = (_at(results, *place) for place in ((SELF_E, 50), (SELF_E, 2), (FLOW, 2)))
+    best, few, flow = (None if found is None else found.value for found in (at_best, at_few, of_flow))
     ratio, half = _ratio(few, best), _ratio(flow, few)
     model = results.runs.get(SELF_E)
     verdict = model.summary.verdict if model else None
@@ -88,7 +88,7 @@ def aims(results: Results) -> tuple[Aim, ...]:
         Aim(
             what=f"{SELF_E} at 50 steps",
             asked=f"≥ {cells.percent(AIMED_AT_50)}",
-            here=cells.percent(best),
+            here=cells.DASH if at_best is None else cells.value_and_half_width(at_best),
             paper=cells.percent(_printed("Self-E", 50)),
             is_met=None if best is None else best >= AIMED_AT_50,
         ),
@@ -148,10 +148,9 @@ def measure_cell(run: ReferenceRun, kind: str, steps: int) -> str:
     return cells.DASH if measure is None or estimate is None else cells.in_unit(estimate, measure.unit)
 
 
-def _share(results: Results, name: str, steps: int) -> float | None:
+def _at(results: Results, name: str, steps: int) -> Estimate | None:
     run = results.runs.get(name)
-    estimate = run.at(steps) if run else None
-    return estimate.value if estimate else None
+    return run.at(steps) if run else None
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

@@ -45,8 +45,11 @@ def variant_tables(results: Results) -> list[TextTable]:
             title = f"GenEval minus {baseline}, percentage points, paired (* Holm-adjusted p below {ALPHA})"
             shown.append(_table(title, others, difference_cell))
     measured = {kind: found for kind in KINDS if (found := variant_measures(document, kind))}
+    seeds = document["variants"][0]["seeds"]
+    of_seed = f", of training seed {seeds[0]}" if len(seeds) > 1 else ""
     tables = (
-        _measure_table(measure_name(document, kind), found, list(scores)) for kind, found in measured.items()
+        _measure_table(measure_name(document, kind), found, names=list(scores), of_seed=of_seed)
+        for kind, found in measured.items()
     )
     return [*shown, *tables]
 
@@ -89,13 +92,13 @@ def _table(title: str, scores: Scores, shown: Callable[[ComparedScore], str]) ->
 
 
 def _measure_table(
-    full_name: str, found: Mapping[str, Mapping[int, Estimate]], names: Sequence[str]
+    full_name: str, found: Mapping[str, Mapping[int, Estimate]], *, names: Sequence[str], of_seed: str
 ) -> TextTable:
     metric = METRICS[full_name.partition("[")[0]]
     steps = sorted({count for own in found.values() for count in own})
     better = "" if metric.delta is None else f", {'higher' if metric.higher_is_better else 'lower'} is better"
     return TextTable(
-        title=f"{title_of(full_name)}{better}",
+        title=f"{title_of(full_name)}{better}{of_seed}",
         headings=("variant", *step_headings(steps)),
         rows=tuple(
             (

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,30 @@ def test_figures_and_the_report_name_each_other() -> None:
 
     assert sorted(shown) == sorted(path.name for path in folder.glob("*"))
     assert sum(path.stat().st_size for path in folder.glob("*")) < 1_500_000
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Every string of a JSON document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for item in value.values() for text in strings_in(item))
+    elif isinstance(value, list):
+        yield from (text for item in value for text in strings_in(item))
+
+
+def test_committed_results_name_no_path_of_a_machine() -> None:
+    """Commands and folders in committed results are relative: they are the same wherever the repository lies."""
+    paths = [path for name in ("openmoji", "reference") for path in sorted((RESULTS / name).rglob("*.json"))]
+    absolute = [
+        f"{path.relative_to(RESULTS)}: {text}"
+        for path in paths
+        for text in strings_in(json.loads(path.read_bytes()))
+        if re.search(r"(^|[\s=])/\w", text)
+    ]
+
+    assert paths
+    assert absolute == []
 
 
 def test_a_report_can_be_made_of_nothing(tmp_path: Path) -> None:
