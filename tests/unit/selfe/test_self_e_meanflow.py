@@ -60,32 +60,20 @@ def test_the_loss_is_the_mean_over_the_rows_of_both(share: float, num_first: int
         assert torch.allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
-def test_each_row_gets_the_times_of_its_objective() -> None:
-    """The first rows have Self-E's times at its annealing, the last ones MeanFlow's, drawn one after the other."""
-    objective = SelfEMeanFlow(anneal_steps=100, meanflow_share=0.25)
-    t, s = objective.times(400, mu=0.4, step=30, generator=torch.Generator().manual_seed(2))
+@pytest.mark.parametrize(
+    ("num_rows", "share", "num_first"),
+    [(64, 0.5, 32), (400, 0.25, 300), (2, 0.01, 1), (2, 0.99, 1), (8, 0.999, 1), (8, 0.001, 7)],
+)
+def test_each_row_gets_the_times_of_its_objective(num_rows: int, share: float, num_first: int) -> None:
+    """The first rows have Self-E's times at its annealing, the last MeanFlow's; however small its share, each has a row."""
+    objective = SelfEMeanFlow(anneal_steps=100, meanflow_share=share)
+    t, s = objective.times(num_rows, mu=0.4, step=30, generator=torch.Generator().manual_seed(2))
     generator = torch.Generator().manual_seed(2)
-    first = SelfE(anneal_steps=100).times(300, mu=0.4, step=30, generator=generator)
-    last = MeanFlow().times(100, mu=0.4, step=30, generator=generator)
+    first = SelfE(anneal_steps=100).times(num_first, mu=0.4, step=30, generator=generator)
+    last = MeanFlow().times(num_rows - num_first, mu=0.4, step=30, generator=generator)
 
     assert torch.equal(t, torch.cat((first.t, last.t)))
     assert torch.equal(s, torch.cat((first.s, last.s)))
-
-
-@pytest.mark.parametrize(
-    ("num_rows", "share", "num_first"),
-    [(64, 0.5, 32), (64, 0.25, 48), (2, 0.01, 1), (2, 0.99, 1), (8, 0.999, 1), (8, 0.001, 7)],
-)
-def test_both_get_a_row(num_rows: int, share: float, num_first: int) -> None:
-    """The rows are split by the share, and however small it is neither objective goes without."""
-    t, s = SelfEMeanFlow(anneal_steps=10**9, meanflow_share=share).times(
-        num_rows, mu=0.4, step=0, generator=torch.Generator().manual_seed(0)
-    )
-    generator = torch.Generator().manual_seed(0)
-    first = SelfE(anneal_steps=10**9).times(num_first, mu=0.4, step=0, generator=generator)
-
-    assert torch.equal(t[:num_first], first.t)
-    assert len(t) == len(s) == num_rows
 
 
 def test_one_row_is_too_few() -> None:
