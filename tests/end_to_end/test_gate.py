@@ -7,59 +7,25 @@ planted in a copy's records, from which its numbers are computed again.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfe_eval.provenance import json_sha256
-from selfe_eval.resources import checkpoints_dir
-from selfe_eval.runs.journal import read_journal, rewrite_journal
 from selfe_eval.runs.scores import protocol_of
 from selfe_eval.score.geneval.rules import Limits, evaluate
 from selfe_eval.suites.registry import load_suite
+from tests.end_to_end.gating import bundled_are_there, change_scores, gate, run
 
-PROGRAM: list[str | Path] = [Path(sys.executable).with_name("selfe-eval")]
 JOB = ["--ckpt", "selfe-tiny", "--steps", "1", "--images-per-prompt", "1"]
-BUNDLED = ("selfe-tiny", "openmoji-detector", "openmoji-clip")
-WAIT_SECONDS = 300
 
 pytestmark = pytest.mark.skipif(
-    not all((checkpoints_dir() / name / "config.json").is_file() for name in BUNDLED),
-    reason="the bundled weights are not in this checkout",
+    not bundled_are_there(), reason="the bundled weights are not in this checkout"
 )
-
-
-def run(*arguments: str | Path, folder: Path, **environment: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=folder,
-        env={
-            **os.environ,
-            "NO_COLOR": "1",
-            "COLUMNS": "100",
-            "GITHUB_ACTIONS": "",
-            "GITHUB_STEP_SUMMARY": "",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def gate(
-    folder: Path, baseline: str, candidate: str, *options: str | Path, **environment: str
-) -> tuple[int, str, str]:
-    return run("gate", "--baseline", baseline, "--run", candidate, *options, folder=folder, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +46,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(made: Path, tmp_path: Path) -> Path:
     """The same, to be changed."""
     return Path(shutil.copytree(made, tmp_path / "here"))
-
-
-def change_scores(run_folder: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
-    """Rewrite every record of GenEval's scores, and compute the numbers again."""
-    journal = run_folder / "scores" / "geneval.jsonl"
-    rewrite_journal(journal, [{**record, **change(record)} for record in read_journal(journal)])
-    exit_code, _, err = run("summarise", run_folder.name, folder=run_folder.parent)
-    assert exit_code == 0, err
 
 
 def test_an_unchanged_checkpoint_passes(made: Path) -> None:
