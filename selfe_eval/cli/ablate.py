@@ -33,7 +33,8 @@ def ablate(  # noqa: PLR0913 - the parameters are the options
         int | None, typer.Option(min=1, help="Rows of an optimiser step; by default those of `train tiny`.")
     ] = None,
     warm_start: Annotated[
-        int, typer.Option(min=0, help="First steps that are flow matching for every variant.")
+        int,
+        typer.Option(min=0, help="First steps: flow matching, trained once for each seed, for all variants."),
     ] = 0,
     seeds: Annotated[str, typer.Option(help="Of the trainings: each variant is trained with each.")] = "0",
     baseline: Annotated[

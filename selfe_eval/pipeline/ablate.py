@@ -1,9 +1,9 @@
 """Train the variants of the paper's Table 2 (and two other any-step objectives) under one budget, and measure them alike.
 
 Files: ``ablate.json`` (the plan, written first), ``training/VARIANT-seed-N/`` (state, metrics, samples and ``checkpoint``;
-``training/latents`` is shared), ``runs/VARIANT-seed-N/`` (ordinary run folders) and ``result.json`` (the document of
-``--json``). What is trained is not trained again, and what is measured is not measured again. A later command may ask the
-same folder for more trainings or for fewer: those that it leaves out stay where they are.
+``training/latents`` and ``training/warm-start-seed-N`` are shared), ``runs/VARIANT-seed-N/`` (ordinary run folders) and
+``result.json`` (the document of ``--json``). What is trained is not trained again, and what is measured is not measured again.
+A later command may ask the same folder for more trainings or for fewer: those that it leaves out stay where they are.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Variant:
     """One row of the table of variants."""
 
     objective: str
-    """The objective's text; ``{anneal}`` and ``{late}`` stand for steps at the paper's shares of the training."""
+    """The objective's text; ``{anneal}`` and ``{late}`` stand for steps at the paper's shares of the training,
+    counted after the warm start."""
     about: str
     """What it shows."""
 
