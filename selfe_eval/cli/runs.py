@@ -91,6 +91,9 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
     from selfe_eval.runs.run import open_run
 
     opened = open_run(run)
+    releases = library_note([(run.name, libraries_of(opened.record.attempts))])
+    if releases:
+        talk(f"note: {releases}")
     found = problems(opened, suite_of(opened))
     if as_json:
         document = {"schema_version": SCHEMA_VERSION, "run": str(run), "problems": found, "valid": not found}
@@ -103,9 +106,6 @@ def validate(run: RunFolder, *, as_json: options.AsJson = False) -> None:
             f"{run} is not whole and unchanged: {len(found)} problem{'s' if len(found) > 1 else ''} (listed "
             f"on stdout). {_remedy(opened)}"
         )
-    releases = library_note([(run.name, libraries_of(opened.record.attempts))])
-    if releases:
-        talk(f"note: {releases}")
     if not as_json:
         num_images = len(opened.record.prompt_ids) * opened.spec.images_per_prompt * len(opened.spec.steps)
         typer.echo(f"valid: {num_images} images, their scores and the summary are whole and unchanged")

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from selfe_eval.cli.leaderboard import leaderboard
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.report.measures import measures_bytes
+from selfe_eval.runs.run import open_run
 from tests.fakes import small_suite
 from tests.unit.report.conftest import simulated_measures
 
@@ -47,6 +48,20 @@ def test_a_single_run_is_shown_in_detail(finished_run: FinishedRun) -> None:
 
     assert "any, mean, all:" in invoke(a).stdout
     assert "any, mean, all:" not in invoke(a, b).stdout
+
+
+@pytest.mark.parametrize("form", ["rich", "md", "csv", "html", "json"])
+def test_other_releases_are_said_in_every_format(finished_run: FinishedRun, form: str) -> None:
+    """Runs measured with different releases share a table, and a note on stderr names them; equal ones need none."""
+    a, b = finished_run("a", {1: 0.3, 50: 0.6}), finished_run("b", {1: 0.1, 50: 0.6})
+    assert invoke(a, b, "--format", form).stderr == ""
+
+    for run, release in ((a, "2.14.0"), (b, "2.15.0")):
+        open_run(run).update(attempts=({"versions": {"torch": release}},))
+    result = invoke(a, b, "--format", form)
+
+    assert result.exit_code == 0
+    assert "note: Releases of libraries differ: torch 2.14.0 (a), 2.15.0 (b)." in result.stderr
 
 
 def test_published_rows_can_be_left_out(finished_run: FinishedRun) -> None:
