@@ -15,6 +15,7 @@ from PIL import Image
 
 from selfe_eval.cli.app import load_verb
 from selfe_eval.errors import UntrustworthyError
+from selfe_eval.report.cells import value_and_half_width
 from selfe_eval.report.reference.__main__ import DETECTOR, main
 from selfe_eval.report.reference.document import RECIPE, REPORT, render
 from selfe_eval.report.reference.results import Calibration, read_calibration, read_results
@@ -181,6 +182,16 @@ def test_how_a_document_was_made_is_shown_as_noted(folder: Path) -> None:
 
     assert "| probe | selfe-eval probe | abc | - | - | 1,234 | - |" in rendered(folder, "{{ provenance() }}")
     assert rendered(folder, '{{ time_of("probe") }}, {{ time_of("grid") }}') == "21 min, not noted"
+
+
+def test_sentences_take_numbers_from_the_files(folder: Path) -> None:
+    """Prose asks for scores, metrics and outcomes by name; what is not there is a dash."""
+    made.write_documents(folder, DOCUMENTS)
+    row = read_results(folder, JUDGE).runs["selfe-tiny"].summary.rows[0]
+    asked = '{{ geneval("selfe-tiny", 1) }}; {{ geneval("other", 1) }}; {{ measured("other", "fid", 1) }}; {{ outcome("Q2") }}'
+
+    assert rendered(folder, asked) == f"{value_and_half_width(row.overall)}; -; -; helps"
+    assert rendered(folder, '{{ outcome("Q1") }} {{ has("probe") }} {{ has("other") }}') == "- True False"
 
 
 def test_the_time_of_trainings_counts_what_is_shared_once(folder: Path) -> None:
