@@ -53,10 +53,11 @@ DOCUMENTS: Mapping[str, dict[str, Any]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of results with the committed templates and runs, and nothing else."""
+    """A folder of results with the committed templates and the bundled models' runs, and nothing else."""
     for name in (REPORT, RECIPE):
         shutil.copy(RESULTS / f"{name}.jinja", tmp_path)
-    shutil.copytree(RESULTS / "openmoji", tmp_path / "openmoji")
+    for model in ("flow-tiny", "selfe-tiny"):
+        shutil.copytree(RESULTS / "openmoji" / model, tmp_path / "openmoji" / model)
     return tmp_path
 
 
