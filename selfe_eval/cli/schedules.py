@@ -131,7 +131,7 @@ def parse_etas(text: str) -> tuple[float, ...]:
     (0.0, 0.5, 1.0)
     """
     items = [item.strip() for item in text.split(",")]
-    bad = [repr(item) for item in items if not _is_share(item)]
+    bad = [repr(item) for item in items if not _is_between(item, 0.0, 1.0)]
     if bad:
         raise UsageError(
             f"--etas {text!r}: expected numbers from 0 to 1, separated by commas, as in 0,0.5,1; found {', '.join(bad)}."
@@ -153,7 +153,11 @@ def parse_warps(text: str) -> tuple[float | None, ...]:
     from selfe_eval.generate.overrides import GREATEST_WARP
 
     items = [item.strip() for item in text.split(",")]
-    bad = [repr(item) for item in items if item != "model" and not _is_between(item, GREATEST_WARP)]
+    bad = [
+        repr(item)
+        for item in items
+        if item != "model" and not _is_between(item, -GREATEST_WARP, GREATEST_WARP)
+    ]
     if bad:
         raise UsageError(
             f"--warps {text!r}: expected model or numbers from -{GREATEST_WARP} to {GREATEST_WARP}, separated by commas, as "
@@ -164,16 +168,9 @@ def parse_warps(text: str) -> tuple[float | None, ...]:
     return values
 
 
-def _is_between(item: str, greatest: float) -> bool:
+def _is_between(item: str, least: float, greatest: float) -> bool:
     try:
-        return abs(float(item)) <= greatest
-    except ValueError:
-        return False
-
-
-def _is_share(item: str) -> bool:
-    try:
-        return 0.0 <= float(item) <= 1.0
+        return least <= float(item) <= greatest
     except ValueError:
         return False
 
