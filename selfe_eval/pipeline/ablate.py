@@ -89,6 +89,10 @@ _OURS = {
         objective="self_e_meanflow:anneal_steps={anneal}",
         about="half of the rows MeanFlow's (open question 2)",
     ),
+    "self_e-noise-eq16": Variant(
+        objective="self_e:anneal_steps={anneal},target=eq16,noise_share=0.15",
+        about="15 % of the rows at t = 1, and the hybrid loss itself",
+    ),
 }
 VARIANTS = _TABLE_2 | _OURS
 """Name -> objective: the variants of Table 2, two more any-step objectives, and what is ours."""

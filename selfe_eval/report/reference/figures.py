@@ -19,7 +19,14 @@ from selfe_eval.stats.estimate import Estimate
 PANELS = {
     "objectives": ("flow_matching", "imm", "meanflow", "shortcut", "self_e"),
     "Self-E, ablated": ("self_e", "self_e-convex", "self_e-eq16", "self_e-aux", "self_e-aux-late"),
-    "beyond the paper": ("self_e", "self_e-later-s", "self_e-noise", "self_e-equal", "self_e-meanflow"),
+    "beyond the paper": (
+        "self_e",
+        "self_e-later-s",
+        "self_e-noise",
+        "self_e-equal",
+        "self_e-meanflow",
+        "self_e-noise-eq16",
+    ),
 }
 """Title -> variants. self_e is in each, to compare with."""
 

@@ -22,8 +22,9 @@ QUESTIONS = {
     "Q2": "self_e-noise",
     "Q3": "self_e-equal",
     "Q4": "self_e-meanflow",
+    "Q6": "self_e-noise-eq16",
 }
-"""The questions that a training answers -> its variant. Q5 has none; see `grids`."""
+"""The questions that a variant answers -> its name. For Q5 see `grids`; Q7 is the bundled models'."""
 
 DECIDING = (1, 2)
 """The step counts that decide."""
@@ -38,7 +39,7 @@ class Answer:
     """What came out of one question."""
 
     question: str
-    """Q1 to Q4."""
+    """A key of QUESTIONS."""
     variant: str
     """What was trained."""
     scores: tuple[ComparedScore, ...]

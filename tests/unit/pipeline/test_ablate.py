@@ -56,7 +56,7 @@ def test_after_a_warm_start_the_shares_are_those_of_the_steps_that_are_left() ->
 
 def test_what_the_paper_does_not_have_is_trained_where_it_is_named() -> None:
     """By default the paper's variants and two other objectives are trained; ours come after them in the table."""
-    ours = ("self_e-later-s", "self_e-noise", "self_e-equal", "self_e-meanflow")
+    ours = ("self_e-later-s", "self_e-noise", "self_e-equal", "self_e-meanflow", "self_e-noise-eq16")
 
     assert (*TABLE_2, *ours) == tuple(VARIANTS)
     assert {"flow_matching", "imm", "self_e", "self_e-aux-late"} <= set(TABLE_2)
