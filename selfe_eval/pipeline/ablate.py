@@ -3,7 +3,8 @@
 Files: ``ablate.json`` (the plan, written first), ``training/VARIANT-seed-N/`` (state, metrics, samples and ``checkpoint``;
 ``training/latents`` and ``training/warm-start-seed-N`` are shared), ``runs/VARIANT-seed-N/`` (ordinary run folders) and
 ``result.json`` (the document of ``--json``). What is trained is not trained again, and what is measured is not measured again.
-A later command may ask the same folder for more trainings or for fewer: those that it leaves out stay where they are.
+A later command may ask the same folder for more trainings or for fewer: those that it leaves out stay where they are. To
+measure trainings in another way, copy ``training`` into a new folder first.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def run_ablation(
         for name in plan.variants
         for seed in plan.seeds
     }
-    with planned_experiment(folder, PLAN_FILE, plan.as_json(), growing=TRAININGS):
+    with planned_experiment(folder, PLAN_FILE, plan.as_json(), growing=TRAININGS, takes=(TRAINING_FOLDER,)):
         instruments = _instruments(plan, device, load_scorer(), listener.progress)
         for metric, reason in instruments.not_measured.items():
             listener.announce(f"{metric} is not measured: {reason}")

@@ -27,7 +27,12 @@ RUNS_FOLDER = "runs"
 
 @contextlib.contextmanager
 def planned_experiment(
-    folder: Path, plan_file: str, plan: Mapping[str, Any], *, growing: str | None = None
+    folder: Path,
+    plan_file: str,
+    plan: Mapping[str, Any],
+    *,
+    growing: str | None = None,
+    takes: tuple[str, ...] = (),
 ) -> Iterator[None]:
     """Hold the folder of an experiment: its plan is written before anything is computed, or found to be this one.
 
@@ -36,6 +41,7 @@ def planned_experiment(
         plan_file: Name of the plan in it.
         plan: Everything that decides the result; JSON types only.
         growing: Name of an entry of the plan, an object, to which each plan may add items; the others stay in the file.
+        takes: Names of what may have been put into the folder before its first plan.
 
     Raises:
         UsageError: the folder cannot be written, is in use, or holds another plan or something else.
@@ -49,7 +55,7 @@ def planned_experiment(
             was_locked_before = (folder / layout.LOCK_FILE).exists()
             stack.enter_context(lock_folder(folder))
             try:
-                is_new = _write_or_compare(folder, plan_file, plan, growing)
+                is_new = _write_or_compare(folder, plan_file, plan, growing, takes)
             except UsageError:
                 if not was_locked_before:
                     (folder / layout.LOCK_FILE).unlink()  # somebody else's folder is left as it was
@@ -62,7 +68,7 @@ def planned_experiment(
         try:
             yield
         except UsageError:
-            if is_new and _strangers(folder) == [plan_file]:
+            if is_new and _strangers(folder, takes) == [plan_file]:
                 (folder / plan_file).unlink()  # nothing came of it: the folder takes a corrected command
             raise
 
@@ -85,13 +91,15 @@ def measure_checkpoint(
     return made
 
 
-def _write_or_compare(folder: Path, plan_file: str, plan: Mapping[str, Any], growing: str | None) -> bool:
+def _write_or_compare(
+    folder: Path, plan_file: str, plan: Mapping[str, Any], growing: str | None, takes: tuple[str, ...]
+) -> bool:
     """Whether the plan is written for the first time."""
     path = folder / plan_file
     if path.exists():
         _go_on_with(path, json.loads(json.dumps(plan)), growing)
         return False
-    strangers = _strangers(folder)
+    strangers = _strangers(folder, takes)
     if strangers:
         raise UsageError(
             f"{folder} is not empty and holds no {plan_file} (found {', '.join(strangers[:3])}). Results are never mixed "
@@ -127,9 +135,9 @@ def _taken_out(plan: dict[str, Any], name: str | None, path: Path) -> dict[str, 
     return items
 
 
-def _strangers(folder: Path) -> list[str]:
-    """What lies in a folder beside the lock."""
-    return sorted(entry.name for entry in folder.iterdir() if entry.name != layout.LOCK_FILE)
+def _strangers(folder: Path, takes: tuple[str, ...]) -> list[str]:
+    """What lies in a folder beside the lock and what it takes."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in {layout.LOCK_FILE, *takes})
 
 
 def _read_plan(path: Path) -> dict[str, Any]:

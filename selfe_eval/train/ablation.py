@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from selfe.checkpoint import CONFIG_FILE
+from selfe.objectives.protocol import describe
 from selfe.training.log import METRICS_FILE, read_metrics, training_seconds
 from selfe_eval.errors import UntrustworthyError, UsageError
 from selfe_eval.train.budget import Budget, TrainingCost
@@ -63,22 +66,38 @@ def train_variant(training: TinyTraining, folder: Path, *, device: str, on_phase
     """The finished checkpoint of a training, trained (or resumed) in ``folder`` where it is not there yet.
 
     Raises:
-        UsageError: the training does not begin.
+        UsageError: the training does not begin, or the finished checkpoint there is of another one.
         UntrustworthyError: it cannot go on.
     """
     checkpoint = folder / "checkpoint"
-    if exported_steps(checkpoint) != training.num_steps:
+    stated = stated_training(checkpoint)
+    if stated.get("steps") != training.num_steps:
         with training_failures():
             train_tiny(training, folder, device=device, on_phase=on_phase)
+        return checkpoint
+    asked = {
+        "objective_options": json.loads(json.dumps(describe(training.objective))),
+        "warm_start_steps": training.warm_start_steps,
+        "batch_size": training.batch_size,
+        "distinct_scenes": training.num_scenes,
+        "seed": training.seed,
+    }
+    for name, value in asked.items():
+        if stated.get(name) != value:
+            raise UsageError(
+                f"The finished checkpoint in {checkpoint} was trained otherwise: {name} is {stated.get(name)}, expected "
+                f"{value}. Ask for the settings it was trained with, or choose another folder with --out."
+            )
     return checkpoint
 
 
-def exported_steps(checkpoint: Path) -> int | None:
-    """After how many steps a checkpoint was written; None where there is none that says so."""
+def stated_training(checkpoint: Path) -> Mapping[str, Any]:
+    """What a checkpoint says of its training; empty where there is none that says something."""
     try:
-        return int(json.loads((checkpoint / CONFIG_FILE).read_bytes())["training"]["steps"])
+        stated = json.loads((checkpoint / CONFIG_FILE).read_bytes())["training"]
     except (OSError, KeyError, TypeError, ValueError):
-        return None
+        return {}
+    return stated if isinstance(stated, dict) else {}
 
 
 def training_cost(folder: Path, *, warm_start_steps: int) -> TrainingCost:

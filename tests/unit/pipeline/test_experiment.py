@@ -34,6 +34,20 @@ def test_the_same_plan_goes_on_and_another_is_refused_entry_by_entry(tmp_path: P
     assert json.loads((tmp_path / "plan.json").read_text()) == PLAN
 
 
+def test_what_a_folder_takes_may_be_there_before_the_plan(tmp_path: Path) -> None:
+    """A folder that was put there to be used is no stranger; anything else still is."""
+    (tmp_path / "training").mkdir()
+    (tmp_path / "photos").mkdir()
+    with (
+        pytest.raises(UsageError, match=r"found photos\)"),
+        planned_experiment(tmp_path, "plan.json", PLAN, takes=("training",)),
+    ):
+        pass
+    (tmp_path / "photos").rmdir()
+    with planned_experiment(tmp_path, "plan.json", PLAN, takes=("training",)):
+        assert json.loads((tmp_path / "plan.json").read_text()) == PLAN
+
+
 def test_an_entry_that_grows_keeps_what_a_plan_leaves_out(tmp_path: Path) -> None:
     """Items are added, and stay when a later plan names fewer; a changed item, or anything else, is refused."""
 
