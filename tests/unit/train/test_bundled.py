@@ -11,7 +11,9 @@ from selfe_eval.train.bundled import NUM_STEPS, OBJECTIVES, SEED, WARM_START_STE
 from selfe_eval.train.tiny import tiny_plan
 
 
-@pytest.mark.parametrize(("name", "variant"), [("selfe-tiny", "self_e"), ("flow-tiny", "flow_matching")])
+@pytest.mark.parametrize(
+    ("name", "variant"), [("selfe-tiny", "self_e-noise"), ("flow-tiny", "flow_matching")]
+)
 def test_a_bundled_generator_is_a_variant_of_the_ablation(name: str, variant: str) -> None:
     """Under its own name it is trained as `ablate` trains that variant with the same budget and seed."""
     budget = budget_of(
