@@ -24,7 +24,8 @@ What the paper leaves open, and what we chose:
 - Its open question 5, to decouple s from lambda: with ``evaluation_time`` the evaluation re-noises to, and is asked at,
   max(s, evaluation_time), where there is a signal, while the network's s and lambda stay those of (t, s).
 - Its open question 2, the gap of one and two steps to fifty: ``noise_share`` of the rows train at t = 1, where every sampler
-  starts and where the paper's times almost never are. Open question 3, the weights: ``equal_delta`` gives all Deltas of a
+  starts and where the paper's times almost never are. There beta is 1 and the norm alone holds the target to the data:
+  with ``eq16`` these rows ran away (results/REPORT.md, Q6). Open question 3, the weights: ``equal_delta`` gives all Deltas of a
   batch one length, so that the norm of Delta, which falls with s, no longer weighs the rows.
 
 Cost in forward passes over a batch, where a backward pass counts as two and half of the rows have s < t: 3 for the data,

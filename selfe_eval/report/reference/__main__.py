@@ -11,9 +11,6 @@ from selfe_eval.report.reference.figures import write_figures
 from selfe_eval.report.reference.results import FIGURES_FOLDER, read_results
 from selfe_eval.resources import checkpoints_dir
 
-DETECTOR = "openmoji-detector"
-"""The bundled judge."""
-
 
 def main(folder: Path) -> list[Path]:
     """Write plots, then documents, from the files of a folder of results.
@@ -24,9 +21,8 @@ def main(folder: Path) -> list[Path]:
     Raises:
         UntrustworthyError: a file is damaged, or speaks of a part of the suite only.
     """
-    detector = checkpoints_dir() / DETECTOR
-    written = write_figures(read_results(folder, detector), folder / FIGURES_FOLDER)
-    results = read_results(folder, detector)
+    written = write_figures(read_results(folder, checkpoints_dir()), folder / FIGURES_FOLDER)
+    results = read_results(folder, checkpoints_dir())
     for name in (REPORT, RECIPE):
         (folder / name).write_text(render(folder / f"{name}.jinja", results), encoding="utf-8")
         written.append(folder / name)

@@ -15,11 +15,14 @@ from selfe_eval.report.reference import provenance, questions, sampling, variant
 from selfe_eval.report.reference.headline import (
     FLOW,
     SELF_E,
+    UNGUIDED,
     aims,
     aims_table,
     headline_notes,
     headline_table,
+    kept_at,
     measure_cell,
+    two_decimals,
 )
 from selfe_eval.report.reference.paper_order import (
     agreement_sentence,
@@ -36,10 +39,13 @@ from selfe_eval.report.reference.results import (
     FIGURES_FOLDER,
     GRID,
     GRID_SEARCH,
+    PAIRS,
     PROBE,
     RUNS_FOLDER,
     SCHEDULES,
+    BundledTraining,
     Results,
+    variant_measures,
     variant_scores,
 )
 
@@ -72,13 +78,34 @@ class Blocks:
         found = self.results.runs.get(run)
         return cells.DASH if found is None else measure_cell(found, kind, steps)
 
+    def ratio(self, run: str, few: int, many: int) -> str:
+        """The score at few steps over that at many, for a sentence."""
+        return two_decimals(kept_at(self.results, run, few, many))
+
+    def images_seen(self, run: str) -> str:
+        """How many pictures a bundled model was trained on, for a sentence."""
+        training = self._bundled(run)
+        return cells.DASH if training is None else f"{training.images_seen:,}"
+
+    def _bundled(self, run: str) -> BundledTraining | None:
+        found = self.results.runs.get(run)
+        return self.results.bundled.get(found.weights_sha256) if found else None
+
+    def spread(self, variant: str, steps: int) -> str:
+        """How much the two images of a prompt differ, for a sentence."""
+        document = self.results.documents.get(PAIRS)
+        found = {} if document is None else variant_measures(document, "spread").get(variant, {})
+        return cells.in_unit(found[steps], "share") if steps in found else cells.DASH
+
     def has(self, stem: str) -> bool:
         """Whether the document of an experiment is there."""
         return stem in self.results.documents
 
     def headline(self) -> str:
         """The bundled models, their verdicts and how the numbers were made."""
-        runs = [self.results.runs[name] for name in (FLOW, SELF_E) if name in self.results.runs]
+        runs = {
+            name: self.results.runs[name] for name in (FLOW, SELF_E, UNGUIDED) if name in self.results.runs
+        }
         if not runs:
             return _left_out(f"{RUNS_FOLDER}/{SELF_E}")
         return _joined(_table(headline_table(runs)), *headline_notes(runs))
@@ -175,13 +202,16 @@ class Blocks:
         rows.insert(1, "| :-: | :-: |")
         return "\n".join(rows)
 
-    def training_time(self) -> str:
-        """How long all trainings of the ablation took."""
-        return _duration(provenance.training_seconds(self.results))
+    def training_time(self, run: str | None = None) -> str:
+        """How long a bundled model's training took, or all trainings of the ablation where none is named."""
+        if run is None:
+            return _duration(provenance.training_seconds(self.results))
+        training = self._bundled(run)
+        return _duration(training.seconds if training else None)
 
     def drawing_time(self, *runs: str) -> str:
         """How long the images of these runs took; of all but the bundled models where none is named."""
-        names = runs or [name for name in self.results.runs if name not in {FLOW, SELF_E}]
+        names = runs or [name for name in self.results.runs if name not in {FLOW, SELF_E, UNGUIDED}]
         return _duration(provenance.drawn_seconds(self.results, names))
 
     def time_of(self, stem: str) -> str:

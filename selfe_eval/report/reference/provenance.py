@@ -22,7 +22,8 @@ def provenance_table(results: Results) -> TextTable:
             "run",
             "weights",
             "training seed",
-            "s of training: shared + own",
+            "images seen",
+            "s of training (shared + own)",
             "run seed",
             "images",
             "s of drawing",
@@ -77,16 +78,9 @@ def drawing_seconds(run: ReferenceRun) -> float | None:
 
 
 def training_of(name: str, results: Results) -> Mapping[str, Any] | None:
-    """The entry of a run's weights in the document of the ablation; None where they were not trained there.
-
-    A bundled checkpoint is the variant whose run was drawn by the same weights.
-    """
+    """The entry of a variant in the document of the ablation; None where no such variant was trained."""
     document = results.documents.get(ABLATION)
-    weights = _weights(results.runs[name])
-    alike = {other for other, run in results.runs.items() if weights and _weights(run) == weights}
-    wanted = {name, *alike}
-    found = [one for one in (document["variants"] if document else []) if one["variant"] in wanted]
-    return found[0] if found else None
+    return next((one for one in (document["variants"] if document else []) if one["variant"] == name), None)
 
 
 def training_parts(training: Mapping[str, Any], budget: Mapping[str, Any]) -> tuple[float, float]:
@@ -144,14 +138,12 @@ def whole_seconds(seconds: float | None) -> str:
 
 
 def _row(name: str, run: ReferenceRun, results: Results) -> tuple[str, ...]:
-    training = training_of(name, results)
     summary, record = run.summary, run.record
     command = _command(run)
     return (
         name,
-        _weights(run)[:8] or cells.DASH,
-        ", ".join(map(str, training["seeds"])) if training else cells.DASH,
-        _training_cell(training, results),
+        run.weights_sha256[:8] or cells.DASH,
+        *_training_cells(name, run, results),
         str(record.spec.seed),
         f"{summary.num_prompts} x {summary.images_per_prompt} x {len(summary.rows)}",
         whole_seconds(drawing_seconds(run)),
@@ -162,16 +154,17 @@ def _row(name: str, run: ReferenceRun, results: Results) -> tuple[str, ...]:
     )
 
 
-def _weights(run: ReferenceRun) -> str:
-    """Hash of the weights that drew; empty where it is not known."""
-    return (run.record.spec.checkpoint_sha256 or {}).get("model.safetensors", "")
-
-
-def _training_cell(training: Mapping[str, Any] | None, results: Results) -> str:
-    if training is None:
-        return cells.DASH
-    parts = training_parts(training, results.documents[ABLATION]["budget"])
-    return " + ".join(map(whole_seconds, parts))
+def _training_cells(name: str, run: ReferenceRun, results: Results) -> tuple[str, str, str]:
+    """Seeds, images seen and seconds."""
+    variant, bundled = training_of(name, results), results.bundled.get(run.weights_sha256)
+    if variant is not None:
+        budget = results.documents[ABLATION]["budget"]
+        seconds = " + ".join(map(whole_seconds, training_parts(variant, budget)))
+        images = budget["num_steps"] * budget["batch_size"]
+        return ", ".join(map(str, variant["seeds"])), f"{images:,}", seconds
+    if bundled is not None:
+        return str(bundled.seed), f"{bundled.images_seen:,}", whole_seconds(bundled.seconds)
+    return cells.DASH, cells.DASH, cells.DASH
 
 
 def _command(run: ReferenceRun) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from selfe.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.report.measures import Measure, MeasureSet
 from selfe_eval.report.measures_file import read_measures
@@ -19,12 +20,17 @@ from selfe_eval.runs.run import RunRecord, open_run
 from selfe_eval.stats.estimate import Estimate
 from selfe_eval.stats.paired import Difference
 
+DETECTOR = "openmoji-detector"
+"""The bundled judge."""
+
 RUNS_FOLDER = "openmoji"
 DOCUMENTS_FOLDER = "reference"
 FIGURES_FOLDER = "figures"
 
 ABLATION, AGAINST_SELF_E, SCHEDULES, PROBE = "ablation", "ablation-self_e", "schedules", "probe"
 """Stems of the documents: ``ablate`` against flow matching and against Self-E, ``schedules``, ``probe``."""
+PAIRS = "ablation-pairs"
+"""``ablate`` with two images of each prompt, which is what their spread takes."""
 GRID_SEARCH, GRID = "grid-search", "grid"
 """``schedules`` with other time grids: with the seed that chooses one, and with the seed that measures it."""
 
@@ -47,6 +53,20 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BundledTraining:
+    """How a bundled generator was trained, as its checkpoint says."""
+
+    seed: int
+    """Of the training."""
+    steps: int
+    """Optimiser steps."""
+    images_seen: int
+    """Rows of all batches."""
+    seconds: float
+    """Of training, the shared warm start included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceRun:
     """A measured run."""
 
@@ -56,6 +76,11 @@ class ReferenceRun:
     """GenEval's numbers."""
     measures: MeasureSet | None
     """Those of the other metrics; None where there are none."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights that drew; empty where it is not known."""
+        return (self.record.spec.checkpoint_sha256 or {}).get(WEIGHTS_FILE, "")
 
     def at(self, steps: int) -> Estimate | None:
         """GenEval at a step count; None where that was not measured."""
@@ -85,6 +110,8 @@ class Results:
     """Stem of a document -> how it was made, as somebody noted it."""
     calibration: Calibration | None
     """Of the bundled judge."""
+    bundled: Mapping[str, BundledTraining]
+    """Hash of the weights of a bundled generator -> its training."""
     figures: tuple[str, ...]
     """Names of the files in the folder of figures."""
 
@@ -103,12 +130,12 @@ class ComparedScore:
     """Holm's p over all comparisons of the document."""
 
 
-def read_results(folder: Path, detector: Path) -> Results:
+def read_results(folder: Path, checkpoints: Path) -> Results:
     """Everything that is there; what is missing is left out.
 
     Args:
         folder: The folder of results.
-        detector: The checkpoint folder of the bundled judge.
+        checkpoints: The folder of the bundled checkpoints.
 
     Raises:
         UntrustworthyError: a file is damaged, or speaks of a part of the suite only.
@@ -120,7 +147,8 @@ def read_results(folder: Path, detector: Path) -> Results:
         runs={path.name: read_run(path) for path in runs},
         documents=documents,
         made=made,
-        calibration=read_calibration(detector),
+        calibration=read_calibration(checkpoints / DETECTOR),
+        bundled=dict(filter(None, map(_bundled, sorted(checkpoints.glob(f"*/{CONFIG_FILE}"))))),
         figures=tuple(sorted(path.name for path in (folder / FIGURES_FOLDER).glob("*.png"))),
     )
 
@@ -138,7 +166,7 @@ def read_run(folder: Path) -> ReferenceRun:
 
 def read_calibration(detector: Path) -> Calibration | None:
     """The calibration that the README of a detector states, of the weights beside it; None where it states none."""
-    readme, config = detector / "README.md", detector / "config.json"
+    readme, config = detector / "README.md", detector / CONFIG_FILE
     if not readme.is_file() or not config.is_file():
         return None
     rows = _CALIBRATED.findall(readme.read_text(encoding="utf-8"))
@@ -151,8 +179,18 @@ def read_calibration(detector: Path) -> Calibration | None:
     intact, broken = (
         (sum(right for right, _ in found), sum(of for _, of in found)) for found in counts.values()
     )
-    weights = json.loads(config.read_bytes())["files"]["model.safetensors"]
+    weights = json.loads(config.read_bytes())["files"][WEIGHTS_FILE]
     return Calibration(weights_sha256=weights, intact=intact, broken=broken)
+
+
+def _bundled(config: Path) -> tuple[str, BundledTraining] | None:
+    """A checkpoint's weights and training; None where it draws no pictures."""
+    stated = json.loads(config.read_bytes())
+    if "sampler" not in stated:
+        return None
+    training = stated["training"]
+    found = {field.name: training[field.name] for field in fields(BundledTraining)}
+    return stated["files"][WEIGHTS_FILE], BundledTraining(**found)
 
 
 def variant_scores(document: Mapping[str, Any]) -> dict[str, tuple[ComparedScore, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from selfe_eval.metrics import METRICS, Unit
 from selfe_eval.report import cells
@@ -11,6 +11,7 @@ from selfe_eval.report.measures_text import title_of
 from selfe_eval.report.reference.results import (
     ABLATION,
     AGAINST_SELF_E,
+    PAIRS,
     ComparedScore,
     Results,
     measure_name,
@@ -20,8 +21,8 @@ from selfe_eval.report.reference.results import (
 from selfe_eval.stats.drawdown import ALPHA
 from selfe_eval.stats.estimate import Estimate
 
-KINDS = ("fid", "coverage", "spread")
-"""The metrics beside GenEval."""
+MEASURED_IN = {"fid": ABLATION, "coverage": ABLATION, "spread": PAIRS}
+"""The metrics beside GenEval -> the document that has them: one image of a prompt has no spread."""
 
 Scores = Mapping[str, tuple[ComparedScore, ...]]
 """Variant -> its scores by ascending step count."""
@@ -44,20 +45,17 @@ def variant_tables(results: Results) -> list[TextTable]:
             others = {name: found for name, found in variant_scores(compared).items() if name != baseline}
             title = f"GenEval minus {baseline}, percentage points, paired (* Holm-adjusted p below {ALPHA})"
             shown.append(_table(title, others, difference_cell))
-    measured = {kind: found for kind in KINDS if (found := variant_measures(document, kind))}
-    seeds = document["variants"][0]["seeds"]
-    of_seed = f", of training seed {seeds[0]}" if len(seeds) > 1 else ""
-    tables = (
-        _measure_table(measure_name(document, kind), found, names=list(scores), of_seed=of_seed)
-        for kind, found in measured.items()
-    )
-    return [*shown, *tables]
+    return [*shown, *_measure_tables(results)]
 
 
 def variant_notes(results: Results) -> list[str]:
     """What one has to know to read the numbers, as `ablate` says it."""
     document = results.documents.get(ABLATION)
-    return [] if document is None else list(document["notes"])
+    if document is None:
+        return []
+    pairs = results.documents.get(PAIRS)
+    of_pairs = [] if pairs is None else [note for note in pairs["notes"] if note not in document["notes"]]
+    return [*document["notes"], *(f"Spread: {note}" for note in of_pairs)]
 
 
 def score_cell(score: ComparedScore) -> str:
@@ -89,6 +87,22 @@ def _table(title: str, scores: Scores, shown: Callable[[ComparedScore], str]) ->
         headings=("variant", *step_headings(steps)),
         rows=tuple((name, *map(shown, found)) for name, found in scores.items()),
     )
+
+
+def _measure_tables(results: Results) -> Iterator[TextTable]:
+    """A table for each metric that the document which has it holds."""
+    for kind, stem in MEASURED_IN.items():
+        document = results.documents.get(stem)
+        found = {} if document is None else variant_measures(document, kind)
+        if document is None or not found:
+            continue
+        seeds = document["variants"][0]["seeds"]
+        yield _measure_table(
+            measure_name(document, kind),
+            found,
+            names=list(variant_scores(document)),
+            of_seed=f", of training seed {seeds[0]}" if len(seeds) > 1 else "",
+        )
 
 
 def _measure_table(

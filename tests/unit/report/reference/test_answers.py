@@ -25,7 +25,9 @@ MakeRun = Callable[..., ScoredRun]
 def results_of(
     documents: Mapping[str, Mapping[str, Any]] | None = None, runs: Mapping[str, ReferenceRun] | None = None
 ) -> Results:
-    return Results(runs=runs or {}, documents=documents or {}, made={}, calibration=None, figures=())
+    return Results(
+        runs=runs or {}, documents=documents or {}, made={}, calibration=None, bundled={}, figures=()
+    )
 
 
 def run_of(scored: ScoredRun) -> ReferenceRun:

@@ -16,14 +16,14 @@ from PIL import Image
 from selfe_eval.cli.app import load_verb
 from selfe_eval.errors import UntrustworthyError
 from selfe_eval.report.cells import value_and_half_width
-from selfe_eval.report.reference.__main__ import DETECTOR, main
+from selfe_eval.report.reference.__main__ import main
 from selfe_eval.report.reference.document import RECIPE, REPORT, render
-from selfe_eval.report.reference.results import Calibration, read_calibration, read_results
+from selfe_eval.report.reference.results import DETECTOR, Calibration, read_calibration, read_results
 from tests.repository import ROOT
 from tests.unit.report.reference import made_documents as made
 
 RESULTS = ROOT / "results"
-JUDGE = ROOT / "model" / "checkpoints" / DETECTOR
+CHECKPOINTS = ROOT / "model" / "checkpoints"
 LEFT_OUT = "*Left out: "
 
 CURVE = {1: 0.1, 2: 0.3, 4: 0.5, 8: 0.6, 50: 0.7}
@@ -44,6 +44,7 @@ CELLS: dict[made.Sampler, made.Curve] = {("next", 1.0, None): CURVE, ("next", 1.
 DOCUMENTS: Mapping[str, dict[str, Any]] = {
     "ablation": made.ablation(CURVES, "flow_matching", MEASURED),
     "ablation-self_e": made.ablation(CURVES, "self_e"),
+    "ablation-pairs": made.ablation(CURVES, "flow_matching", {"spread[openmoji-clip]": {"self_e": CURVE}}),
     "schedules": made.schedules(CELLS),
     "grid-search": made.schedules(CELLS),
     "grid": made.schedules(CELLS),
@@ -69,7 +70,7 @@ def report_of(folder: Path) -> str:
 @pytest.mark.parametrize("name", [REPORT, RECIPE])
 def test_committed_documents_are_what_the_program_writes(name: str) -> None:
     """The committed page is its template with the numbers of the committed files, byte for byte."""
-    text = render(RESULTS / f"{name}.jinja", read_results(RESULTS, JUDGE))
+    text = render(RESULTS / f"{name}.jinja", read_results(RESULTS, CHECKPOINTS))
 
     assert (RESULTS / name).read_bytes() == text.encode()
 
@@ -135,6 +136,7 @@ def test_a_report_of_everything_leaves_nothing_out(folder: Path) -> None:
         "minus self_e",
         "| early |",
         "FID°",
+        "spread°",
         "agrees",
         "2208 of 2212",
     ):
@@ -173,7 +175,7 @@ def test_documents_that_cannot_be_believed_are_refused(folder: Path, content: st
 def rendered(folder: Path, template: str) -> str:
     """A template of a test's own with the numbers of a folder."""
     (folder / "own.md.jinja").write_text(template, encoding="utf-8")
-    return render(folder / "own.md.jinja", read_results(folder, JUDGE))
+    return render(folder / "own.md.jinja", read_results(folder, CHECKPOINTS))
 
 
 def test_how_a_document_was_made_is_shown_as_noted(folder: Path) -> None:
@@ -188,11 +190,25 @@ def test_how_a_document_was_made_is_shown_as_noted(folder: Path) -> None:
 def test_sentences_take_numbers_from_the_files(folder: Path) -> None:
     """Prose asks for scores, metrics and outcomes by name; what is not there is a dash."""
     made.write_documents(folder, DOCUMENTS)
-    row = read_results(folder, JUDGE).runs["selfe-tiny"].summary.rows[0]
+    row = read_results(folder, CHECKPOINTS).runs["selfe-tiny"].summary.rows[0]
     asked = '{{ geneval("selfe-tiny", 1) }}; {{ geneval("other", 1) }}; {{ measured("other", "fid", 1) }}; {{ outcome("Q2") }}'
 
     assert rendered(folder, asked) == f"{value_and_half_width(row.overall)}; -; -; helps"
     assert rendered(folder, '{{ outcome("Q1") }} {{ has("probe") }} {{ has("other") }}') == "- True False"
+
+    asked = '{{ spread("self_e", 2) }}; {{ spread("self_e", 3) }}; {{ spread("other", 2) }}'
+    assert rendered(folder, asked) == "30.0 ±2.0; -; -"
+
+
+def test_how_much_of_many_steps_few_keep(folder: Path) -> None:
+    """The ratio of two scores of a run, for a sentence; a dash where one of them was not measured."""
+    rows = {row.steps: row for row in read_results(folder, CHECKPOINTS).runs["selfe-tiny"].summary.rows}
+    few, many = (rows[steps].overall.value for steps in (2, 50))
+    asked = '{{ ratio("selfe-tiny", 2, 50) }} {{ ratio("selfe-tiny", 3, 50) }} {{ ratio("other", 2, 50) }}'
+
+    assert few is not None
+    assert many is not None
+    assert rendered(folder, asked) == f"{few / many:.2f} - -"
 
 
 def test_the_time_of_trainings_counts_what_is_shared_once(folder: Path) -> None:
@@ -202,15 +218,19 @@ def test_the_time_of_trainings_counts_what_is_shared_once(folder: Path) -> None:
     assert rendered(folder, "{{ training_time() }}") == "30 min"
 
 
-def test_a_bundled_model_is_the_variant_with_its_weights(folder: Path) -> None:
-    """Where a variant's run has the weights of a bundled model, that model's row has the seed and seconds of its training."""
+def test_a_bundled_models_training_is_what_its_checkpoint_says(folder: Path) -> None:
+    """A variant's training stands in the ablation's document, a bundled model's in its checkpoint, found by the weights."""
     made.write_documents(folder, DOCUMENTS)
-    before = rendered(folder, "{{ provenance() }}")
     shutil.copytree(folder / "openmoji" / "selfe-tiny", folder / "openmoji" / "self_e")
-    after = rendered(folder, "{{ provenance() }}")
+    training = json.loads((CHECKPOINTS / "selfe-tiny" / "config.json").read_bytes())["training"]
+    images, seconds = (f"{training[name]:,}" for name in ("images_seen", "seconds"))
+    text = rendered(folder, "{{ provenance() }}")
 
-    assert re.search(r"^\| selfe-tiny \| \w+ \| - \| - \|", before, re.MULTILINE)
-    assert re.search(r"^\| selfe-tiny \| \w+ \| 2 \| 800 \+ 200 \|", after, re.MULTILINE)
+    assert re.search(rf"^\| selfe-tiny \| \w+ \| 2 \| {images} \| {seconds} \|", text, re.MULTILINE)
+    assert re.search(r"^\| self_e \| \w+ \| 2 \| 64,000 \| 800 \+ 200 \|", text, re.MULTILINE)
+    assert rendered(folder, '{{ images_seen("selfe-tiny") }} {{ images_seen("other") }}') == f"{images} -"
+    assert re.fullmatch(r"[\d.]+ (min|h)", rendered(folder, '{{ training_time("selfe-tiny") }}'))
+    assert rendered(folder, '{{ training_time("other") }}') == "not noted"
 
 
 def test_the_time_of_drawing_is_that_of_the_runs(folder: Path) -> None:
@@ -226,12 +246,12 @@ def test_the_time_of_drawing_is_that_of_the_runs(folder: Path) -> None:
 
 def test_calibration_is_that_of_the_bundled_judge() -> None:
     """The counts are those of the detector's README, all broken scenes together, for the weights beside it."""
-    found = read_calibration(JUDGE)
+    found = read_calibration(CHECKPOINTS / DETECTOR)
 
     assert isinstance(found, Calibration)
     assert found.intact == (2208, 2212)
     assert found.broken == (1306, 1306)  # 553 + 194 + 379 + 80 + 100, from that table
-    assert read_calibration(ROOT / "model" / "checkpoints" / "selfe-tiny") is None
+    assert read_calibration(CHECKPOINTS / "selfe-tiny") is None
 
 
 def test_commands_of_the_recipe_parse() -> None:

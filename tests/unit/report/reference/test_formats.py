@@ -33,7 +33,7 @@ BUDGET = Budget(num_steps=100, batch_size=8, warm_start_steps=10, num_scenes=64,
 def results_of(**documents: Mapping[str, Any]) -> Results:
     """Documents that went through a file."""
     read = {stem.replace("__", "-"): json.loads(json.dumps(found)) for stem, found in documents.items()}
-    return Results(runs={}, documents=read, made={}, calibration=None, figures=())
+    return Results(runs={}, documents=read, made={}, calibration=None, bundled={}, figures=())
 
 
 def test_an_ablation_is_read_as_it_is_written(
