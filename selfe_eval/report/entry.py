@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from selfe_eval.report.summary import METRIC, Summary
 from selfe_eval.report.summary_file import read_summary
 from selfe_eval.runs import layout
 from selfe_eval.runs.run import RunRecord, open_run
+from selfe_eval.runs.spec import RunSpec
 from selfe_eval.suites.rewritten import is_rewritten
 
 Source = Literal["measured", "reproduced", "published"]
@@ -86,12 +87,27 @@ def read_entry(run: Path, *, allow_partial: bool = False) -> Entry:
     """
     measures = read_measures(run, allow_partial=allow_partial)
     has_summary = measures is None or (run / layout.SUMMARY_FILE).exists()
+    summary = read_summary(run, allow_partial=allow_partial) if has_summary else None
+    record = open_run(run).record if (run / layout.RUN_FILE).is_file() else None
+    otherwise = f" ({own})" if record and (own := sampled_otherwise(record.spec)) else ""
     return Entry(
         run=str(run),
-        summary=read_summary(run, allow_partial=allow_partial) if has_summary else None,
-        measures=measures,
-        **_circumstances(run),
+        summary=summary and replace(summary, model=summary.model + otherwise),
+        measures=measures and replace(measures, model=measures.model + otherwise),
+        **(_circumstances(record) if record else {}),
     )
+
+
+def sampled_otherwise(spec: RunSpec) -> str:
+    """How a checkpoint was sampled where that is not its own way, so that two runs of it have two names.
+
+    A negative prompt can be long: that there is one is said, not what it says.
+    """
+    numbers = {"guidance": spec.guidance, "eta": spec.eta, "warp": spec.warp}
+    words = {"s": spec.s_schedule, "noise": spec.noise_rule, "guidance norm": spec.guidance_norm}
+    said = [f"{name} {value:g}" for name, value in numbers.items() if value is not None]
+    said += [f"{name} {value}" for name, value in words.items() if value is not None]
+    return ", ".join([*said, *(["negative prompt"] if spec.negative_prompt else [])])
 
 
 def hardware_of(record: RunRecord) -> str:
@@ -117,11 +133,8 @@ def prompts_of(suite: str) -> str:
     return "rewritten" if is_rewritten(suite) else "original"
 
 
-def _circumstances(run: Path) -> dict[str, Any]:
+def _circumstances(record: RunRecord) -> dict[str, Any]:
     """What run.json adds to the numbers, which can be shown without it."""
-    if not (run / layout.RUN_FILE).is_file():
-        return {}
-    record = open_run(run).record
     preset = PRESETS.get(record.spec.adapter or "")
     return {
         "hardware": hardware_of(record),
