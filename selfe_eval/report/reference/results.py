@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from selfe.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from selfe_eval.errors import UntrustworthyError
+from selfe_eval.generate.checkpoints import CONFIG_FILE, WEIGHTS_FILE
 from selfe_eval.report.measures import Measure, MeasureSet
 from selfe_eval.report.measures_file import read_measures
 from selfe_eval.report.summary import Summary, estimate_from_json
